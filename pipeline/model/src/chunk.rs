@@ -1,0 +1,79 @@
+//! What sources hand to the dataflow.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::partition::{NextOffset, Partition, RecordMark};
+use crate::reject::Reject;
+use crate::series::{Metadata, Series};
+
+/// Samples as columns of equal length. `series` are numbers that only their partition's decoder
+/// gave, dense from 0 in order of first sight.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Columns {
+    /// Source-local series numbers.
+    pub series: Vec<u32>,
+    /// Event times, milliseconds since the Unix epoch.
+    pub time: Vec<i64>,
+    /// Values; a stale marker is the NaN of [`crate::stale`], every other NaN has one bit pattern.
+    pub value: Vec<f64>,
+}
+
+impl Columns {
+    /// How many samples there are.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.time.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.time.is_empty()
+    }
+
+    /// Adds one sample.
+    pub fn push(&mut self, series: u32, time: i64, value: f64) {
+        self.series.push(series);
+        self.time.push(time);
+        self.value.push(value);
+    }
+}
+
+/// Says which series a source-local number stands for. It comes before, or in one chunk with, the
+/// first sample that uses the number, and again when the series' metadata has changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Definition {
+    /// The source-local number.
+    pub local: u32,
+    /// The series.
+    pub series: Series,
+    /// What its producer says of it.
+    pub metadata: Arc<Metadata>,
+    /// Whether its values are deltas, to be accumulated into a running total (OTLP sums of delta
+    /// temporality).
+    pub delta: bool,
+}
+
+/// What one poll took from one partition: records `[previous next, next)`.
+#[derive(Clone, Debug)]
+pub struct Chunk {
+    /// Which partition.
+    pub partition: Partition,
+    /// What to read next, once this chunk is committed.
+    pub next: NextOffset,
+    /// The last record taken, if this chunk holds one.
+    pub mark: Option<RecordMark>,
+    /// Wall clock at the poll, milliseconds since the Unix epoch.
+    pub polled_at: i64,
+    /// The samples.
+    pub samples: Columns,
+    /// Series seen for the first time.
+    pub definitions: Vec<Definition>,
+    /// What could not be taken.
+    pub rejects: Vec<Reject>,
+    /// Set if a request proved that `next` was the partition's end: the wall clock, in
+    /// milliseconds, when that request was sent.
+    pub proven_end_at: Option<i64>,
+}
