@@ -1,0 +1,1 @@
+//! The timely dataflow: epochs, watermarks, exchange, windows and rollups. Does no I/O.

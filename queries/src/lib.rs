@@ -1,0 +1,1 @@
+//! SQL over the tiers by DataFusion, and its HTTP API.

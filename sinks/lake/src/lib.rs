@@ -1,0 +1,1 @@
+//! Parquet tiers on object storage: encoding, the commit, recovery and upkeep.

@@ -1,0 +1,1 @@
+//! A small single-node broker that speaks the Kafka protocol.

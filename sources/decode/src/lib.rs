@@ -1,0 +1,1 @@
+//! Decoders of wire formats into samples: JSON, Influx lines, Prometheus remote write, OTLP.

@@ -1,0 +1,1 @@
+//! HTTP doors that push samples into Kafka.

@@ -1,0 +1,1 @@
+//! Reads Kafka partitions by static assignment and decodes them into chunks.
