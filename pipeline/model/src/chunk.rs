@@ -77,3 +77,35 @@ pub struct Chunk {
     /// milliseconds, when that request was sent.
     pub proven_end_at: Option<i64>,
 }
+
+/// What a source tells the dataflow, in order for each partition.
+#[derive(Clone, Debug)]
+pub enum SourceEvent {
+    /// The partition is this worker's from now on. It comes before anything else of the partition,
+    /// and from then on the partition holds the watermark back until it has one of its own.
+    Registered {
+        /// Which partition.
+        partition: Partition,
+        /// How long after the newest event time of the partition samples are still on time, in
+        /// milliseconds.
+        lateness_ms: i64,
+    },
+    /// Records were taken, or the end was proven, or both.
+    Chunk(Chunk),
+    /// The partition can't be read now (no leader, broker away). A chunk says that it can again.
+    Blocked {
+        /// Which partition.
+        partition: Partition,
+        /// Wall clock at which this was first seen, milliseconds since the Unix epoch.
+        since: i64,
+        /// What the client said.
+        reason: String,
+    },
+    /// The partition is gone for good (its topic was deleted); it holds nothing back any more.
+    Withdrawn {
+        /// Which partition.
+        partition: Partition,
+        /// Why.
+        reason: String,
+    },
+}

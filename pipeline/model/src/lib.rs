@@ -14,7 +14,7 @@ mod tier;
 mod value;
 mod window;
 
-pub use chunk::{Chunk, Columns, Definition};
+pub use chunk::{Chunk, Columns, Definition, SourceEvent};
 pub use partition::{NextOffset, Partition, PartitionCut, RecordMark};
 pub use reject::{REJECT_BYTES, Reject, RejectReason};
 pub use rollup::Rollup;
