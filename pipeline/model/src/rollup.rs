@@ -61,7 +61,10 @@ impl Rollup {
     /// ```
     #[must_use]
     pub fn fold(time: &[i64], value: &[f64]) -> Option<Self> {
-        debug_assert!(time.is_sorted_by(|a, b| a < b), "samples of a window ascend in time");
+        debug_assert!(
+            time.is_sorted_by(|a, b| a < b),
+            "samples of a window ascend in time"
+        );
         if time.is_empty() {
             return None;
         }
@@ -106,7 +109,10 @@ impl Rollup {
             return;
         }
         if self.count == 0 {
-            *self = Self { stale_time: self.stale_time, ..*next };
+            *self = Self {
+                stale_time: self.stale_time,
+                ..*next
+            };
             return;
         }
         if next.first < self.last {

@@ -28,7 +28,10 @@ impl Runs {
     pub fn push(&mut self, series: &Series, time: &[i64], value: &[f64]) {
         assert_eq!(time.len(), value.len(), "times and values of one run");
         if !time.is_empty() {
-            self.runs.push(Run { series: series.clone(), len: time.len() });
+            self.runs.push(Run {
+                series: series.clone(),
+                len: time.len(),
+            });
             self.time.extend_from_slice(time);
             self.value.extend_from_slice(value);
         }
@@ -61,7 +64,10 @@ impl RollupRuns {
     pub fn push(&mut self, series: &Series, window_start: i64, row: Rollup) {
         match self.runs.last_mut() {
             Some(run) if run.series.id() == series.id() => run.len += 1,
-            _ => self.runs.push(Run { series: series.clone(), len: 1 }),
+            _ => self.runs.push(Run {
+                series: series.clone(),
+                len: 1,
+            }),
         }
         self.time.push(window_start);
         self.rows.push(row);

@@ -51,7 +51,12 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { labels_per_series: 64, name_bytes: 1024, value_bytes: 4096, record_bytes: 16 << 20 }
+        Self {
+            labels_per_series: 64,
+            name_bytes: 1024,
+            value_bytes: 4096,
+            record_bytes: 16 << 20,
+        }
     }
 }
 
@@ -108,8 +113,7 @@ impl Series {
             let detail = format!("`{name}` has {n} labels; the limit is {most}");
             return Err(SeriesError::new(RejectReason::TooManyLabels, detail));
         }
-        let mut canonical =
-            Vec::with_capacity(8 + tenant.len() + name.len() + labels.len() * 32);
+        let mut canonical = Vec::with_capacity(8 + tenant.len() + name.len() + labels.len() * 32);
         push(&mut canonical, tenant);
         push(&mut canonical, name);
         for (label, value) in labels.iter() {
@@ -120,13 +124,17 @@ impl Series {
             }
             if value.len() > limits.value_bytes {
                 let (n, most) = (value.len(), limits.value_bytes);
-                let detail = format!("label `{label}` of `{name}` has {n} bytes; the limit is {most}");
+                let detail =
+                    format!("label `{label}` of `{name}` has {n} bytes; the limit is {most}");
                 return Err(SeriesError::new(RejectReason::BadLabel, detail));
             }
             push(&mut canonical, label);
             push(&mut canonical, value);
         }
-        Ok(Self { id: SeriesId(xxh3_64(&canonical)), canonical: canonical.into() })
+        Ok(Self {
+            id: SeriesId(xxh3_64(&canonical)),
+            canonical: canonical.into(),
+        })
     }
 
     /// The hash of the canonical bytes.
@@ -138,13 +146,17 @@ impl Series {
     /// The tenant.
     #[must_use]
     pub fn tenant(&self) -> &str {
-        self.strings().next().expect("canonical bytes begin with the tenant")
+        self.strings()
+            .next()
+            .expect("canonical bytes begin with the tenant")
     }
 
     /// The metric name.
     #[must_use]
     pub fn name(&self) -> &str {
-        self.strings().nth(1).expect("canonical bytes hold the name second")
+        self.strings()
+            .nth(1)
+            .expect("canonical bytes hold the name second")
     }
 
     /// Label names and values, sorted by name.
@@ -205,7 +217,10 @@ fn check_name(
     }
     if name.len() > limits.name_bytes {
         let (n, most) = (name.len(), limits.name_bytes);
-        return Err(SeriesError::new(reason, format!("the {what} has {n} bytes; the limit is {most}")));
+        return Err(SeriesError::new(
+            reason,
+            format!("the {what} has {n} bytes; the limit is {most}"),
+        ));
     }
     if name.chars().any(char::is_control) {
         let detail = format!("the {what} {name:?} has a control character");
@@ -226,7 +241,9 @@ pub struct Metadata {
 }
 
 /// The types of metrics, as in the Prometheus and OpenMetrics formats.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum MetricType {
     /// Not said.
@@ -301,10 +318,17 @@ mod tests {
             (vec![("__name__", "x")], RejectReason::BadLabel),
             (vec![("a\nb", "x")], RejectReason::BadLabel),
         ] {
-            assert_eq!(series(&labels).expect_err("refused").reason, reason, "{labels:?}");
+            assert_eq!(
+                series(&labels).expect_err("refused").reason,
+                reason,
+                "{labels:?}"
+            );
         }
         let names: Vec<String> = (0..65).map(|i| format!("l{i}")).collect();
         let many: Vec<_> = names.iter().map(|n| (n.as_str(), "v")).collect();
-        assert_eq!(series(&many).expect_err("refused").reason, RejectReason::TooManyLabels);
+        assert_eq!(
+            series(&many).expect_err("refused").reason,
+            RejectReason::TooManyLabels
+        );
     }
 }

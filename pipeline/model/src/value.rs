@@ -29,7 +29,11 @@ pub const fn is_stale(value: f64) -> bool {
 /// are equal bits.
 #[must_use]
 pub fn normal(value: f64) -> f64 {
-    if value.is_nan() && !is_stale(value) { f64::from_bits(NAN) } else { value }
+    if value.is_nan() && !is_stale(value) {
+        f64::from_bits(NAN)
+    } else {
+        value
+    }
 }
 
 /// Of two values for the same series and instant, the one that counts: the greater; a NaN is less
@@ -93,8 +97,15 @@ mod tests {
 
     #[test]
     fn the_greater_counts_whatever_the_order() {
-        let ascending =
-            [stale(), normal(f64::NAN), f64::NEG_INFINITY, -0.0, 0.0, 1.5, f64::INFINITY];
+        let ascending = [
+            stale(),
+            normal(f64::NAN),
+            f64::NEG_INFINITY,
+            -0.0,
+            0.0,
+            1.5,
+            f64::INFINITY,
+        ];
         for (i, &low) in ascending.iter().enumerate() {
             for &high in &ascending[i..] {
                 assert_eq!(prefer(low, high).to_bits(), high.to_bits(), "{low} {high}");

@@ -28,7 +28,10 @@ impl Window {
     #[must_use]
     pub const fn holding(time: i64, width_ms: i64) -> Self {
         let start = floor(time, width_ms);
-        Self { start, end: start + width_ms }
+        Self {
+            start,
+            end: start + width_ms,
+        }
     }
 
     /// Whether `time` lies inside.

@@ -1,1 +1,19 @@
-//! What a lake holds: schemas, the log of commits as state, value encodings. Shared by writers and readers of tiers.
+//! What a lake holds: the tables and their columns, the log of commits and the state it adds up to.
+//!
+//! Writers of tiers (`sinks/lake`) and readers (`queries`) agree on what is here and on nothing
+//! else. Every table is a Delta Lake table; the log of `samples` is the one that counts, as each of
+//! its entries carries a [`Commit`] that names the files of every other table too.
+
+mod action;
+mod commit;
+mod datafile;
+mod schema;
+mod state;
+mod table;
+
+pub use action::{Action, Add, CommitInfo, Format, MetaData, Protocol, Remove, Txn};
+pub use commit::{Commit, CommitKind, Counts, FileChanges};
+pub use datafile::{DataFile, FileKind, Key};
+pub use schema::{columns, delta_schema};
+pub use state::{LakeState, TableState};
+pub use table::Table;

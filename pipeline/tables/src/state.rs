@@ -1,0 +1,279 @@
+//! What the log adds up to: the live files, offsets, watermark and dirty windows at one version.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use tidegauge_model::{MINUTE_MS, NextOffset, Partition, PartitionCut, RecordMark};
+
+use crate::commit::{Commit, CommitKind, Counts};
+use crate::datafile::DataFile;
+use crate::table::Table;
+
+/// The lake at one version of its log. Cloning it shares the file entries.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct LakeState {
+    /// The last log entry applied; none for an empty lake.
+    pub version: Option<u64>,
+    /// The newest generation seen.
+    pub generation: u64,
+    /// The next epoch.
+    pub epoch: u64,
+    /// The watermark `J`, milliseconds: windows with end ≤ J are closed and their rows written.
+    pub watermark: Option<i64>,
+    /// The future cutoff `F` of the last commit, milliseconds.
+    pub cutoff: Option<i64>,
+    /// Wall clock of the last commit, milliseconds.
+    pub committed_at: i64,
+    /// How far each partition is taken.
+    #[serde(with = "cuts_as_list")]
+    pub cuts: BTreeMap<Partition, (NextOffset, Option<RecordMark>)>,
+    /// Starts of dirty 1-minute windows, with the version that last dirtied each.
+    #[serde(with = "dirty_as_spans")]
+    pub dirty: BTreeMap<i64, u64>,
+    /// Live files by table.
+    pub tables: BTreeMap<Table, TableState>,
+    /// What came in since the lake was made.
+    pub counts: Counts,
+}
+
+/// The live files of one table by path.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct TableState {
+    /// The files.
+    pub files: BTreeMap<String, Arc<DataFile>>,
+    /// The version that last changed the table.
+    pub version: u64,
+}
+
+impl LakeState {
+    /// Applies the entry of `version`, which must be the next one.
+    ///
+    /// # Panics
+    /// If `version` does not follow: a gap in the log is the reader's to find before.
+    pub fn apply(&mut self, version: u64, commit: &Commit) {
+        let expected = self.version.map_or(0, |last| last + 1);
+        assert_eq!(version, expected, "log entries are applied in order");
+        self.version = Some(version);
+        self.generation = self.generation.max(commit.generation);
+        self.committed_at = commit.at;
+        for (table, changes) in &commit.files {
+            let state = self.tables.entry(*table).or_default();
+            state.version = version;
+            for path in &changes.remove {
+                state.files.remove(path);
+            }
+            for file in &changes.add {
+                let file = DataFile {
+                    version,
+                    ..file.clone()
+                };
+                state.files.insert(file.path.clone(), Arc::new(file));
+            }
+        }
+        match &commit.kind {
+            CommitKind::Claim => {}
+            CommitKind::Stream {
+                epoch,
+                watermark,
+                cutoff,
+                cuts,
+                dirty,
+                counts,
+            } => {
+                self.epoch = *epoch;
+                self.watermark = self.watermark.max(*watermark);
+                self.cutoff = Some(*cutoff);
+                self.counts += *counts;
+                self.take_cuts(cuts);
+                for minute in minutes(dirty) {
+                    self.dirty.insert(minute, version);
+                }
+            }
+            CommitKind::Upkeep { as_of, repaired } => {
+                for minute in minutes(repaired) {
+                    if self
+                        .dirty
+                        .get(&minute)
+                        .is_some_and(|marked| marked <= as_of)
+                    {
+                        self.dirty.remove(&minute);
+                    }
+                }
+            }
+            CommitKind::Note { cuts, .. } => self.take_cuts(cuts),
+        }
+    }
+
+    /// The live files of `table`, in order of their paths.
+    pub fn files(&self, table: Table) -> impl Iterator<Item = &Arc<DataFile>> {
+        self.tables
+            .get(&table)
+            .into_iter()
+            .flat_map(|state| state.files.values())
+    }
+
+    /// The dirty windows as half-open spans of minutes, ascending, in milliseconds.
+    #[must_use]
+    pub fn dirty_spans(&self) -> Vec<(i64, i64)> {
+        spans(self.dirty.keys().copied())
+    }
+
+    fn take_cuts(&mut self, cuts: &[PartitionCut]) {
+        for cut in cuts {
+            self.cuts
+                .insert(cut.partition.clone(), (cut.next, cut.mark));
+        }
+    }
+}
+
+fn minutes(spans: &[(i64, i64)]) -> impl Iterator<Item = i64> {
+    spans.iter().flat_map(|&(start, end)| {
+        (start..end).step_by(usize::try_from(MINUTE_MS).expect("a minute fits"))
+    })
+}
+
+/// Joins ascending minute starts into half-open spans.
+pub(crate) fn spans(starts: impl Iterator<Item = i64>) -> Vec<(i64, i64)> {
+    let mut out: Vec<(i64, i64)> = Vec::new();
+    for start in starts {
+        match out.last_mut() {
+            Some(last) if last.1 == start => last.1 += MINUTE_MS,
+            _ => out.push((start, start + MINUTE_MS)),
+        }
+    }
+    out
+}
+
+/// JSON has no maps with composite keys.
+mod cuts_as_list {
+    use super::*;
+    use serde::{Deserializer, Serializer};
+
+    type Cuts = BTreeMap<Partition, (NextOffset, Option<RecordMark>)>;
+
+    pub(super) fn serialize<S: Serializer>(cuts: &Cuts, out: S) -> Result<S::Ok, S::Error> {
+        out.collect_seq(cuts.iter().map(|(partition, (next, mark))| PartitionCut {
+            partition: partition.clone(),
+            next: *next,
+            mark: *mark,
+        }))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Cuts, D::Error> {
+        let list = Vec::<PartitionCut>::deserialize(from)?;
+        Ok(list
+            .into_iter()
+            .map(|cut| (cut.partition, (cut.next, cut.mark)))
+            .collect())
+    }
+}
+
+/// A month of late input is tens of thousands of minutes but few spans.
+mod dirty_as_spans {
+    use super::*;
+    use serde::{Deserializer, Serializer};
+
+    type Dirty = BTreeMap<i64, u64>;
+
+    pub(super) fn serialize<S: Serializer>(dirty: &Dirty, out: S) -> Result<S::Ok, S::Error> {
+        let mut list: Vec<(i64, i64, u64)> = Vec::new();
+        for (&start, &version) in dirty {
+            match list.last_mut() {
+                Some(last) if last.1 == start && last.2 == version => last.1 += MINUTE_MS,
+                _ => list.push((start, start + MINUTE_MS, version)),
+            }
+        }
+        list.serialize(out)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Dirty, D::Error> {
+        let list = Vec::<(i64, i64, u64)>::deserialize(from)?;
+        Ok(list
+            .into_iter()
+            .flat_map(|(start, end, version)| {
+                minutes(&[(start, end)])
+                    .map(move |minute| (minute, version))
+                    .collect::<Vec<_>>()
+            })
+            .collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commit::FileChanges;
+    use crate::datafile::{FileKind, Key};
+    use uuid::Uuid;
+
+    fn commit(kind: CommitKind) -> Commit {
+        Commit {
+            generation: 1,
+            nonce: Uuid::nil(),
+            at: 7,
+            kind,
+            files: BTreeMap::new(),
+        }
+    }
+
+    fn stream(dirty: Vec<(i64, i64)>) -> CommitKind {
+        let counts = Counts {
+            samples: 1,
+            ..Counts::default()
+        };
+        CommitKind::Stream {
+            epoch: 1,
+            watermark: Some(5),
+            cutoff: 9,
+            cuts: vec![],
+            dirty,
+            counts,
+        }
+    }
+
+    #[test]
+    fn a_repair_clears_only_what_was_dirty_when_it_began() {
+        let mut state = LakeState::default();
+        state.apply(0, &commit(stream(vec![(0, 3 * MINUTE_MS)])));
+        state.apply(1, &commit(stream(vec![(MINUTE_MS, 2 * MINUTE_MS)])));
+        let repaired = vec![(0, 3 * MINUTE_MS)];
+        state.apply(2, &commit(CommitKind::Upkeep { as_of: 0, repaired }));
+        assert_eq!(state.dirty_spans(), [(MINUTE_MS, 2 * MINUTE_MS)]);
+        assert_eq!(state.counts.samples, 2);
+    }
+
+    #[test]
+    fn state_survives_json() {
+        let mut state = LakeState::default();
+        let file = DataFile {
+            path: "date=1970-01-01/a.parquet".into(),
+            date: 0,
+            bytes: 10,
+            rows: 1,
+            min_time: 0,
+            max_time: 0,
+            min_key: Key::default(),
+            max_key: Key::default(),
+            kind: FileKind::Overlay,
+            version: 0,
+        };
+        let mut first = commit(stream(vec![(0, MINUTE_MS), (5 * MINUTE_MS, 7 * MINUTE_MS)]));
+        let changes = FileChanges {
+            add: vec![file],
+            remove: vec![],
+        };
+        first.files.insert(Table::Rollup1m, changes);
+        state.apply(0, &first);
+        let json = serde_json::to_string(&state).expect("plain data");
+        assert_eq!(
+            serde_json::from_str::<LakeState>(&json).expect("its own output"),
+            state
+        );
+        let json = serde_json::to_string(&first).expect("plain data");
+        assert_eq!(
+            serde_json::from_str::<Commit>(&json).expect("its own output"),
+            first
+        );
+    }
+}
