@@ -1,0 +1,264 @@
+//! The decoder of one partition: picks the format, takes compression off, and keeps what is known.
+
+use std::collections::HashMap;
+
+use tidegauge_model::{HOUR_MS, Limits, MINUTE_MS, Partition, RejectReason};
+
+use crate::compress::{Decompressor, Encoding, Failure};
+use crate::context::Context;
+use crate::intern::{Interner, Rules};
+use crate::record::{Decoded, Format, Record};
+use crate::relabel::Relabel;
+use crate::sniff::{self, Wire};
+use crate::time::Precision;
+use crate::{json, remote_write};
+
+/// Turns one partition's records into samples.
+///
+/// It gives the partition's series their numbers: dense from 0 in order of first sight, never used
+/// again for another series. What has been unused for [`Decoder::forget_after_ms`] (an hour by
+/// default) is forgotten; if it comes again it gets a new number and a new definition. So whoever
+/// maps numbers to series may drop a number unused for that long by the same clock
+/// (`received_at`), plus two minutes.
+///
+/// Samples of one series keep the order in which they came.
+///
+/// ```
+/// use tidegauge_decode::{Decoded, Decoder, Format, Record, Relabel};
+/// use tidegauge_model::{Limits, Partition};
+/// let partition = Partition { topic: "metrics".into(), index: 0 };
+/// let mut decoder = Decoder::new(partition, Format::Auto, Limits::default(), Relabel::default());
+/// let mut out = Decoded::default();
+/// let record = Record {
+///     tenant: "default", content_type: None, content_encoding: None, delta: false,
+///     timestamp: -1, received_at: 1_613_707_270_000, offset: 0,
+///     value: br#"{"name":"cpu.load","labels":{"host":"web-01"},"timestamp":1613707265,"value":0.75}"#,
+/// };
+/// decoder.decode(&record, &mut out);
+/// assert_eq!((out.samples.time[0], out.samples.value[0]), (1_613_707_265_000, 0.75));
+/// assert_eq!(out.definitions[0].series.name(), "cpu.load");
+///
+/// // Bad bytes are a value, not an error.
+/// decoder.decode(&Record { value: b"\xff", ..record }, &mut out);
+/// assert_eq!((out.samples.len(), out.rejects.len()), (1, 1));
+/// ```
+pub struct Decoder {
+    partition: Partition,
+    format: Format,
+    limits: Limits,
+    relabel: Relabel,
+    influx_precision: Precision,
+    forget_after_ms: i64,
+    tenants: Vec<Interner>,
+    by_tenant: HashMap<Box<str>, usize>,
+    /// The tenant of the last record.
+    current: usize,
+    next_local: u32,
+    tick: u32,
+    decompressor: Decompressor,
+    key: Vec<u8>,
+}
+
+impl Decoder {
+    /// A decoder that knows no series yet.
+    #[must_use]
+    pub fn new(partition: Partition, format: Format, limits: Limits, relabel: Relabel) -> Self {
+        Self {
+            partition,
+            format,
+            limits,
+            relabel,
+            influx_precision: Precision::Ns,
+            forget_after_ms: HOUR_MS,
+            tenants: Vec::new(),
+            by_tenant: HashMap::new(),
+            current: 0,
+            next_local: 0,
+            tick: 0,
+            decompressor: Decompressor::default(),
+            key: Vec::new(),
+        }
+    }
+
+    /// Sets the unit of the timestamps in Influx lines that come without a `precision` of their
+    /// own.
+    #[must_use]
+    pub const fn influx_precision(mut self, precision: Precision) -> Self {
+        self.influx_precision = precision;
+        self
+    }
+
+    /// Sets how long a series is remembered after its last sample; less than a minute counts as
+    /// one.
+    #[must_use]
+    pub const fn forget_after_ms(mut self, forget_after_ms: i64) -> Self {
+        self.forget_after_ms = forget_after_ms;
+        self
+    }
+
+    /// Decodes one record and appends what it holds to `out`.
+    pub fn decode(&mut self, record: &Record<'_>, out: &mut Decoded) {
+        self.advance(record.received_at);
+        self.current = self.tenant(record.tenant);
+        let mut context = Context {
+            record,
+            partition: &self.partition,
+            interner: &mut self.tenants[self.current],
+            rules: Rules {
+                relabel: &self.relabel,
+                limits: &self.limits,
+            },
+            next_local: &mut self.next_local,
+            tick: self.tick,
+            out,
+            rejected: 0,
+        };
+        let refused = body(
+            &mut self.decompressor,
+            self.format,
+            record,
+            self.limits.record_bytes,
+        )
+        .map(|(wire, body)| {
+            let precision = sniff::precision(record).unwrap_or(self.influx_precision);
+            dispatch(&mut context, wire, body, precision, &mut self.key);
+        });
+        if let Err((reason, detail)) = refused {
+            context.reject(None, reason, detail);
+        }
+        context.close();
+    }
+
+    /// How many series are known.
+    #[must_use]
+    pub fn series(&self) -> usize {
+        self.tenants.iter().map(Interner::series).sum()
+    }
+
+    /// Memory held, in bytes.
+    ///
+    /// A series costs about 180 B, its raw bytes once per form in which producers write it, and its
+    /// canonical bytes, which are shared with whoever holds its definition.
+    #[must_use]
+    pub fn heap_bytes(&self) -> usize {
+        self.tenants.iter().map(Interner::heap_bytes).sum::<usize>()
+            + self.decompressor.heap_bytes()
+            + self.key.capacity()
+    }
+
+    fn tenant(&mut self, tenant: &str) -> usize {
+        if self
+            .tenants
+            .get(self.current)
+            .is_some_and(|known| *known.tenant == *tenant)
+        {
+            return self.current;
+        }
+        if let Some(&known) = self.by_tenant.get(tenant) {
+            return known;
+        }
+        self.tenants.push(Interner::new(tenant));
+        self.by_tenant.insert(tenant.into(), self.tenants.len() - 1);
+        self.tenants.len() - 1
+    }
+
+    /// Moves the minute hand, and forgets what has not been used for long. It never goes back.
+    fn advance(&mut self, now: i64) {
+        let tick = u32::try_from(now / MINUTE_MS).unwrap_or(0);
+        if tick <= self.tick {
+            return;
+        }
+        self.tick = tick;
+        let kept = u32::try_from(self.forget_after_ms / MINUTE_MS)
+            .unwrap_or(u32::MAX)
+            .max(1);
+        let Some(oldest) = tick.checked_sub(kept) else {
+            return;
+        };
+        for tenant in &mut self.tenants {
+            tenant.sweep(oldest);
+        }
+        if self.tenants.iter().any(Interner::is_empty) {
+            self.tenants.retain(|tenant| !tenant.is_empty());
+            let places = self.tenants.iter().enumerate();
+            self.by_tenant = places
+                .map(|(at, known)| ((*known.tenant).into(), at))
+                .collect();
+        }
+    }
+}
+
+type Refused = (RejectReason, String);
+
+/// What the record is and its bytes without compression.
+fn body<'b>(
+    decompressor: &'b mut Decompressor,
+    format: Format,
+    record: &Record<'b>,
+    limit: usize,
+) -> Result<(Wire, &'b [u8]), Refused> {
+    let header = sniff::header(record)?;
+    let wire = match format {
+        Format::Auto => header,
+        Format::Json => Some(Wire::Json),
+        Format::Influx => Some(Wire::Influx),
+        Format::RemoteWrite => Some(Wire::RemoteWrite),
+        Format::Otlp => Some(Wire::OtlpProtobuf),
+    };
+    let encoding = match record.content_encoding {
+        None => Encoding::of_bytes(record.value),
+        Some(word) => Encoding::of_header(word).ok_or_else(|| {
+            let detail =
+                format!("content-encoding `{word}`; known are snappy, zstd, gzip, identity");
+            (RejectReason::UnknownFormat, detail)
+        })?,
+    };
+    // A snappy block has no magic: where nothing is said, it is what remote write comes in.
+    let maybe_snappy = record.content_encoding.is_none()
+        && wire.is_none_or(|wire| wire == Wire::RemoteWrite)
+        && sniff::is_binary(record.value);
+    let body = decompressor.open(encoding, maybe_snappy, record.value, limit);
+    let body = body.map_err(|failure| match failure {
+        Failure::TooLarge => {
+            let detail = format!("larger than {limit} bytes after decompression");
+            (RejectReason::TooLarge, detail)
+        }
+        Failure::Broken(why) => (RejectReason::Malformed, format!("decompressing: {why}")),
+    })?;
+    if body.is_empty() {
+        return Err((RejectReason::Malformed, "the record is empty".into()));
+    }
+    let wire = match wire {
+        None => sniff::of_bytes(body),
+        Some(Wire::Json) if format == Format::Auto => Some(sniff::json(body)),
+        // A protobuf request can't begin with a brace: that would be field 15, as a group.
+        Some(Wire::OtlpProtobuf) if body.trim_ascii_start().starts_with(b"{") => {
+            Some(Wire::OtlpJson)
+        }
+        Some(wire) => Some(wire),
+    };
+    match wire {
+        Some(wire) => Ok((wire, body)),
+        None => {
+            let detail = "neither content-type nor first bytes tell the format";
+            Err((RejectReason::UnknownFormat, detail.into()))
+        }
+    }
+}
+
+fn dispatch(
+    context: &mut Context<'_>,
+    wire: Wire,
+    body: &[u8],
+    precision: Precision,
+    key: &mut Vec<u8>,
+) {
+    match wire {
+        Wire::Json => json::decode(context, body, key),
+        Wire::RemoteWrite => remote_write::decode(context, body, key),
+        Wire::Influx | Wire::OtlpProtobuf | Wire::OtlpJson => {
+            let _ = precision;
+            context.reject(None, RejectReason::UnknownFormat, "not taken yet".into());
+        }
+    }
+}
