@@ -11,7 +11,7 @@ use crate::record::{Decoded, Format, Record};
 use crate::relabel::Relabel;
 use crate::sniff::{self, Wire};
 use crate::time::Precision;
-use crate::{json, remote_write};
+use crate::{influx, json, remote_write};
 
 /// Turns one partition's records into samples.
 ///
@@ -256,8 +256,8 @@ fn dispatch(
     match wire {
         Wire::Json => json::decode(context, body, key),
         Wire::RemoteWrite => remote_write::decode(context, body, key),
-        Wire::Influx | Wire::OtlpProtobuf | Wire::OtlpJson => {
-            let _ = precision;
+        Wire::Influx => influx::decode(context, body, precision, key),
+        Wire::OtlpProtobuf | Wire::OtlpJson => {
             context.reject(None, RejectReason::UnknownFormat, "not taken yet".into());
         }
     }

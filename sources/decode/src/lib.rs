@@ -14,6 +14,7 @@ mod context;
 mod decoder;
 mod encode;
 mod family;
+mod influx;
 mod intern;
 mod json;
 mod number;

@@ -1,0 +1,398 @@
+//! Influx line protocol: `cpu,host=web-01 usage_idle=99.5,cores=4i 1613707265000000000`.
+//!
+//! Each field is a series named `measurement_field`, the tags its labels, as VictoriaMetrics has
+//! it; a field called `value` is no exception, so a name never depends on which fields come along.
+//! Integers (`4i`), unsigned integers (`4u`) and booleans (1 and 0) become numbers; string fields
+//! are skipped and counted. Without a timestamp a line has the record's.
+//!
+//! Each line stands or falls alone; a field with a bad value leaves the line's others. Items in
+//! rejects are lines that are neither empty nor comments.
+//!
+//! Measurement and tags are one key, a field's name under it another.
+//!
+//! Format: <https://docs.influxdata.com/influxdb/v2/reference/syntax/line-protocol/>.
+
+use std::borrow::Cow;
+
+use tidegauge_model::RejectReason;
+
+use crate::context::{Context, Fault};
+use crate::intern::Keys;
+use crate::number::{decimal, number};
+use crate::relabel::Labels;
+use crate::table::Target;
+use crate::time::{Precision, number_time};
+
+/// Decodes a record of lines.
+pub(crate) fn decode(
+    context: &mut Context<'_>,
+    body: &[u8],
+    precision: Precision,
+    key: &mut Vec<u8>,
+) {
+    let mut lines = Lines {
+        text: body,
+        at: 0,
+        item: 0,
+        precision,
+        key,
+    };
+    while lines.start() {
+        let mark = context.mark();
+        let first = context.out.samples.len();
+        match lines.line(context) {
+            Ok(Some(time)) => context.out.samples.time[first..].fill(time),
+            Ok(None) => {
+                context.rollback(mark);
+                let detail = format!("line {}: bad timestamp", lines.item);
+                context.reject(Some(lines.item), RejectReason::BadTimestamp, detail);
+            }
+            Err(fault) => context.malformed(mark, Some(lines.item), fault),
+        }
+        lines.item += 1;
+        lines.end();
+    }
+}
+
+struct Lines<'a, 'k> {
+    text: &'a [u8],
+    at: usize,
+    item: usize,
+    precision: Precision,
+    key: &'k mut Vec<u8>,
+}
+
+impl<'a> Lines<'a, '_> {
+    #[inline]
+    fn peek(&self) -> Option<u8> {
+        self.text.get(self.at).copied()
+    }
+
+    const fn fault(&self, what: &'static str) -> Fault {
+        Fault { what, at: self.at }
+    }
+
+    /// Goes to the next line that holds data; false at the end.
+    fn start(&mut self) -> bool {
+        loop {
+            match self.peek() {
+                None => return false,
+                Some(b' ' | b'\t' | b'\r' | b'\n') => self.at += 1,
+                Some(b'#') => self.end(),
+                Some(_) => return true,
+            }
+        }
+    }
+
+    /// Goes to the end of the line.
+    fn end(&mut self) {
+        let rest = &self.text[self.at..];
+        self.at += rest
+            .iter()
+            .position(|&byte| byte == b'\n')
+            .unwrap_or(rest.len());
+    }
+
+    /// Takes one line's fields and returns its time; none if that can't be read.
+    fn line(&mut self, context: &mut Context<'_>) -> Result<Option<i64>, Fault> {
+        let (head, known) = self.head(context)?;
+        self.spaces();
+        loop {
+            self.field(context, head, known)?;
+            match self.peek() {
+                Some(b',') => self.at += 1,
+                Some(b' ') => break,
+                _ if self.at_end() => break,
+                _ => return Err(self.fault("expected a comma, a space or the line's end")),
+            }
+        }
+        self.spaces();
+        if self.at_end() {
+            return Ok(Some(context.record.own_time()));
+        }
+        let start = self.at;
+        while !self.at_end() && self.peek() != Some(b' ') {
+            self.at += 1;
+        }
+        let time = number_time(&self.text[start..self.at], self.precision);
+        self.spaces();
+        if self.at_end() {
+            Ok(time)
+        } else {
+            Err(self.fault("more after the timestamp"))
+        }
+    }
+
+    #[inline]
+    fn spaces(&mut self) {
+        while self.peek() == Some(b' ') {
+            self.at += 1;
+        }
+    }
+
+    #[inline]
+    fn at_end(&self) -> bool {
+        match self.peek() {
+            None | Some(b'\n') => true,
+            Some(b'\r') => matches!(self.text.get(self.at + 1), None | Some(b'\n')),
+            Some(_) => false,
+        }
+    }
+
+    /// Measurement and tags, and the number they are known by.
+    #[inline]
+    fn head(&mut self, context: &mut Context<'_>) -> Result<(&'a [u8], u32), Fault> {
+        let rest = &self.text[self.at..];
+        let table = context.interner.table(Keys::InfluxHead);
+        let (place, head) = table.predicted();
+        if !head.is_empty()
+            && rest
+                .strip_prefix(head)
+                .is_some_and(|rest| rest.starts_with(b" "))
+        {
+            let head = &rest[..head.len()];
+            self.at += head.len();
+            return Ok((head, table.take(place, context.tick).local));
+        }
+        let head = self.until(b' ', "expected a space before the fields")?;
+        let known = match table.find(head, context.tick) {
+            Some(known) => known,
+            None => {
+                let known = context.interner.new_context();
+                context
+                    .interner
+                    .table(Keys::InfluxHead)
+                    .insert(head, known, context.tick);
+                known
+            }
+        };
+        Ok((head, known.local))
+    }
+
+    /// Takes text up to an unescaped byte, which is left.
+    fn until(&mut self, stop: u8, what: &'static str) -> Result<&'a [u8], Fault> {
+        let start = self.at;
+        loop {
+            match self.peek() {
+                None | Some(b'\n') => return Err(self.fault(what)),
+                Some(byte) if byte == stop => return Ok(&self.text[start..self.at]),
+                // What is escaped is part of the text, but a line's end can't be.
+                Some(b'\\')
+                    if self
+                        .text
+                        .get(self.at + 1)
+                        .is_some_and(|&next| next != b'\n') =>
+                {
+                    self.at += 2;
+                }
+                Some(_) => self.at += 1,
+            }
+        }
+    }
+
+    /// Takes one field; its sample's time is filled in at the line's end.
+    #[inline]
+    fn field(
+        &mut self,
+        context: &mut Context<'_>,
+        head: &'a [u8],
+        known: u32,
+    ) -> Result<(), Fault> {
+        let rest = &self.text[self.at..];
+        let table = context.interner.table(Keys::InfluxField);
+        let (place, expected) = table.predicted();
+        if let Some((number, name)) = expected.split_first_chunk::<4>()
+            && u32::from_le_bytes(*number) == known
+            && let Some(rest) = rest.strip_prefix(name)
+            && let [b'=', rest @ ..] = rest
+            && let Some((value, len)) = field_value(rest)
+        {
+            self.at = self.text.len() - rest.len() + len;
+            let target = table.take(place, context.tick);
+            context.push(target, 0, value);
+            return Ok(());
+        }
+        self.unexpected(context, head, known)
+    }
+
+    #[cold]
+    fn unexpected(
+        &mut self,
+        context: &mut Context<'_>,
+        head: &'a [u8],
+        known: u32,
+    ) -> Result<(), Fault> {
+        let name = self.until(b'=', "expected a field and its value")?;
+        if ends_early(name) {
+            return Err(self.fault("a field without value before"));
+        }
+        self.at += 1;
+        if self.peek() == Some(b'"') {
+            self.at += 1;
+            context.out.skipped.string_fields += 1;
+            return self.string();
+        }
+        let start = self.at;
+        while !self.at_end() && !matches!(self.peek(), Some(b' ' | b',')) {
+            self.at += 1;
+        }
+        let raw = &self.text[start..self.at];
+        let value = field_value(raw).filter(|(_, len)| *len == raw.len());
+        let Some((value, _)) = value else {
+            let shown = String::from_utf8_lossy(&raw[..raw.len().min(64)]);
+            self.refuse(
+                context,
+                name,
+                RejectReason::BadValue,
+                &format!("bad value `{shown}`"),
+            );
+            return Ok(());
+        };
+        match self.target(context, head, known, name) {
+            Ok(target) => context.push(target, 0, value),
+            Err((reason, detail)) => self.refuse(context, name, reason, &detail),
+        }
+        Ok(())
+    }
+
+    fn refuse(&self, context: &mut Context<'_>, name: &[u8], reason: RejectReason, detail: &str) {
+        let name = String::from_utf8_lossy(&name[..name.len().min(64)]);
+        let detail = format!("line {}, field `{name}`: {detail}", self.item);
+        context.reject(Some(self.item), reason, detail);
+    }
+
+    /// Passes over a string's rest; it may hold line ends.
+    fn string(&mut self) -> Result<(), Fault> {
+        loop {
+            match self.peek() {
+                None => return Err(self.fault("string field without end")),
+                Some(b'"') => break,
+                Some(b'\\') => self.at += 2,
+                Some(_) => self.at += 1,
+            }
+        }
+        self.at += 1;
+        Ok(())
+    }
+
+    fn target(
+        &mut self,
+        context: &mut Context<'_>,
+        head: &'a [u8],
+        known: u32,
+        name: &'a [u8],
+    ) -> Result<Target, Refused> {
+        self.key.clear();
+        self.key.extend_from_slice(&known.to_le_bytes());
+        self.key.extend_from_slice(name);
+        if let Some(target) = context
+            .interner
+            .table(Keys::InfluxField)
+            .find(self.key, context.tick)
+        {
+            return Ok(target);
+        }
+        let labels = labels(head, name)?;
+        context
+            .learn(Keys::InfluxField, self.key, labels, None, false)
+            .map_err(|refused| (refused.reason, refused.detail))
+    }
+}
+
+type Refused = (RejectReason, String);
+
+/// A number, integer or boolean at the start of `text`, and its length.
+#[inline]
+fn field_value(text: &[u8]) -> Option<(f64, usize)> {
+    if let Some((digits, len)) = decimal(text)
+        && digits.scale == 0
+        && let Some(b'i' | b'u') = text.get(len)
+    {
+        let value = digits.mantissa as f64;
+        let value = if digits.negative { -value } else { value };
+        return ends(text, len + 1).then_some((value, len + 1));
+    }
+    let stop = |byte: &u8| matches!(byte, b',' | b' ' | b'\n' | b'\r');
+    let len = text.iter().position(stop).unwrap_or(text.len());
+    let word = &text[..len];
+    let value = match word {
+        b"t" | b"T" | b"true" | b"True" | b"TRUE" => 1.0,
+        b"f" | b"F" | b"false" | b"False" | b"FALSE" => 0.0,
+        [digits @ .., b'u'] => std::str::from_utf8(digits).ok()?.parse::<u64>().ok()? as f64,
+        _ => number(word).filter(|read| read.1 == len)?.0,
+    };
+    Some((value, len))
+}
+
+#[inline]
+fn ends(text: &[u8], len: usize) -> bool {
+    matches!(text.get(len), None | Some(b',' | b' ' | b'\n' | b'\r'))
+}
+
+/// Whether an unescaped comma or space stands in a field's name: then the field before it has no
+/// value.
+fn ends_early(name: &[u8]) -> bool {
+    split(name, b',').1.is_some() || split(name, b' ').1.is_some()
+}
+
+/// What is before and behind the first unescaped `byte`.
+fn split(text: &[u8], byte: u8) -> (&[u8], Option<&[u8]>) {
+    let mut at = 0;
+    while at < text.len() {
+        if text[at] == byte {
+            return (&text[..at], Some(&text[at + 1..]));
+        }
+        at += if text[at] == b'\\' { 2 } else { 1 };
+    }
+    (text, None)
+}
+
+/// The series' name and tags with their escapes resolved.
+fn labels<'a>(head: &'a [u8], field: &'a [u8]) -> Result<Labels<'a>, Refused> {
+    let (measurement, mut rest) = split(head, b',');
+    if measurement.is_empty() || field.is_empty() {
+        return Err((
+            RejectReason::BadName,
+            "the measurement or the field's name is empty".into(),
+        ));
+    }
+    let not_text = || (RejectReason::BadName, "the name is not UTF-8".to_owned());
+    let measurement = unescape(measurement).ok_or_else(not_text)?;
+    let field = unescape(field).ok_or_else(not_text)?;
+    let mut labels = vec![(
+        Cow::Borrowed("__name__"),
+        Cow::Owned(format!("{measurement}_{field}")),
+    )];
+    while let Some(tags) = rest {
+        let (tag, others) = split(tags, b',');
+        rest = others;
+        let (name, value) = split(tag, b'=');
+        let (name, value) = (unescape(name), value.and_then(unescape));
+        let (Some(name), Some(value)) = (name, value) else {
+            let shown = String::from_utf8_lossy(&tag[..tag.len().min(64)]);
+            return Err((
+                RejectReason::BadLabel,
+                format!("tag `{shown}` is not `name=value`"),
+            ));
+        };
+        labels.push((name, value));
+    }
+    Ok(labels)
+}
+
+/// Resolves `\,`, `\=` and `\ `; a backslash before anything else is itself.
+fn unescape(raw: &[u8]) -> Option<Cow<'_, str>> {
+    let text = std::str::from_utf8(raw).ok()?;
+    if !text.contains('\\') {
+        return Some(Cow::Borrowed(text));
+    }
+    let mut plain = String::with_capacity(text.len());
+    let mut chars = text.chars().peekable();
+    while let Some(char) = chars.next() {
+        match (char, chars.peek()) {
+            ('\\', Some(',' | '=' | ' ')) => plain.extend(chars.next()),
+            _ => plain.push(char),
+        }
+    }
+    Some(Cow::Owned(plain))
+}
