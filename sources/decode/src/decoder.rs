@@ -11,7 +11,7 @@ use crate::record::{Decoded, Format, Record};
 use crate::relabel::Relabel;
 use crate::sniff::{self, Wire};
 use crate::time::Precision;
-use crate::{influx, json, remote_write};
+use crate::{influx, json, otlp, remote_write};
 
 /// Turns one partition's records into samples.
 ///
@@ -257,8 +257,7 @@ fn dispatch(
         Wire::Json => json::decode(context, body, key),
         Wire::RemoteWrite => remote_write::decode(context, body, key),
         Wire::Influx => influx::decode(context, body, precision, key),
-        Wire::OtlpProtobuf | Wire::OtlpJson => {
-            context.reject(None, RejectReason::UnknownFormat, "not taken yet".into());
-        }
+        Wire::OtlpProtobuf => otlp::decode(context, body, key),
+        Wire::OtlpJson => otlp::decode_json(context, body, key),
     }
 }

@@ -207,10 +207,13 @@ impl<'a> Lines<'a, '_> {
             && let [b'=', rest @ ..] = rest
             && let Some((value, len)) = field_value(rest)
         {
-            self.at = self.text.len() - rest.len() + len;
-            let target = table.take(place, context.tick);
-            context.push(target, 0, value);
-            return Ok(());
+            let before = std::mem::replace(&mut self.at, self.text.len() - rest.len() + len);
+            if matches!(self.peek(), Some(b',' | b' ')) || self.at_end() {
+                let target = table.take(place, context.tick);
+                context.push(target, 0, value);
+                return Ok(());
+            }
+            self.at = before;
         }
         self.unexpected(context, head, known)
     }

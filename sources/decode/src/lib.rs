@@ -18,6 +18,7 @@ mod influx;
 mod intern;
 mod json;
 mod number;
+mod otlp;
 mod protobuf;
 mod record;
 mod relabel;

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test file uses its own part")]
 
+pub(crate) mod encode;
+
 use std::collections::HashMap;
 
 use tidegauge_decode::{Decoded, Decoder, Format, Record, Relabel};
