@@ -54,8 +54,13 @@ pub enum RejectReason {
     TooLarge,
     /// A tenant that is empty, too long or not allowed.
     BadTenant,
+    /// A delta that came after a later one of its series: it counts in the totals after that.
+    LateDelta,
     /// Two series whose 64-bit ids collide; the later one is refused.
     SeriesCollision,
+    /// Not one record but a range of them, gone from Kafka before they were read; going on without
+    /// them was an explicit choice.
+    Lost,
 }
 
 impl RejectReason {
@@ -74,7 +79,9 @@ impl RejectReason {
             Self::NativeHistogram => "native_histogram",
             Self::TooLarge => "too_large",
             Self::BadTenant => "bad_tenant",
+            Self::LateDelta => "late_delta",
             Self::SeriesCollision => "series_collision",
+            Self::Lost => "lost",
         }
     }
 }
