@@ -1,1 +1,34 @@
 //! A small single-node broker that speaks the Kafka protocol.
+//!
+//! It lets every Kafka client produce to and consume from a laptop without a Kafka: batches of all
+//! codecs with headers, idempotent producers, consumer groups, compacted topics, retention.
+//! Whatever it acknowledged survives `kill -9`. It is one node by design: transactions and
+//! replication are refused by the protocol's own errors. Production uses Apache Kafka or any
+//! compatible broker.
+//!
+//! Batches are stored as they come and served as they lie: no record is looked at on the way,
+//! except where a compacted topic needs its keys.
+
+mod api;
+mod batch;
+mod broker;
+mod clock;
+mod codec;
+mod coordinator;
+mod error;
+mod groups;
+mod identity;
+mod log;
+mod offsets;
+mod producers;
+mod records;
+mod server;
+mod settings;
+mod topic_config;
+mod topics;
+mod upkeep;
+
+pub use broker::Broker;
+pub use clock::Clock;
+pub use error::BrokerError;
+pub use settings::{Fsync, Settings};

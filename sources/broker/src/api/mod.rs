@@ -1,0 +1,238 @@
+//! The requests that the broker answers: which versions, who answers them, how answers are framed.
+
+mod configs;
+mod fetch;
+mod groups;
+mod metadata;
+mod offsets;
+mod partitions;
+mod produce;
+mod producers;
+mod topics;
+mod versions;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use kafka_protocol::messages::{ApiKey, RequestHeader, ResponseHeader};
+use kafka_protocol::protocol::{Decodable, Encodable, StrBytes};
+use uuid::Uuid;
+
+use crate::broker::Shared;
+use crate::error::Refusal;
+use crate::topics::Topic;
+
+/// What a request's handler knows besides the request.
+pub(crate) struct Context {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) peer: SocketAddr,
+    pub(crate) local: SocketAddr,
+}
+
+impl Context {
+    fn now_ms(&self) -> i64 {
+        (self.shared.clock)()
+    }
+
+    /// The host that clients are to connect to: as set, or the address by which this one came.
+    fn host(&self) -> StrBytes {
+        let set = self.shared.settings.advertised_host.clone();
+        StrBytes::from_string(set.unwrap_or_else(|| self.local.ip().to_string()))
+    }
+
+    fn port(&self) -> i32 {
+        i32::from(self.local.port())
+    }
+
+    /// The topic that a request names by id or, where that is nil, by name.
+    fn topic(&self, name: &str, id: Uuid) -> Option<Arc<Topic>> {
+        if id.is_nil() {
+            self.shared.topics.get(name)
+        } else {
+            self.shared.topics.get_by_id(id)
+        }
+    }
+}
+
+/// Why a connection is closed without an answer.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BadRequest {
+    #[error("a request of {0} bytes is too short")]
+    Short(usize),
+    #[error("unknown api {0}")]
+    UnknownApi(i16),
+    #[error("version {version} of {api:?} is not supported")]
+    Version { api: ApiKey, version: i16 },
+    #[error("{api:?} version {version} can't be read or answered: {why}")]
+    Codec {
+        api: ApiKey,
+        version: i16,
+        why: String,
+    },
+    #[error("an unacknowledged produce request was refused: {0}")]
+    Unacknowledged(String),
+}
+
+/// One request on its way through.
+struct Call {
+    api: ApiKey,
+    version: i16,
+    correlation_id: i32,
+    client_id: StrBytes,
+    body: Bytes,
+}
+
+impl Call {
+    fn parse(mut frame: Bytes) -> Result<Call, BadRequest> {
+        if frame.len() < 8 {
+            return Err(BadRequest::Short(frame.len()));
+        }
+        let key = i16::from_be_bytes([frame[0], frame[1]]);
+        let version = i16::from_be_bytes([frame[2], frame[3]]);
+        let api = ApiKey::try_from(key).map_err(|()| BadRequest::UnknownApi(key))?;
+        let correlation_id = i32::from_be_bytes([frame[4], frame[5], frame[6], frame[7]]);
+        if !versions::is_supported(api, version) {
+            // The one request whose version a client can't know beforehand.
+            if api != ApiKey::ApiVersions {
+                return Err(BadRequest::Version { api, version });
+            }
+            let client_id = StrBytes::default();
+            return Ok(Call {
+                api,
+                version,
+                correlation_id,
+                client_id,
+                body: Bytes::new(),
+            });
+        }
+        let header = RequestHeader::decode(&mut frame, api.request_header_version(version))
+            .map_err(|why| BadRequest::Codec {
+                api,
+                version,
+                why: why.to_string(),
+            })?;
+        let client_id = header.client_id.unwrap_or_default();
+        Ok(Call {
+            api,
+            version,
+            correlation_id,
+            client_id,
+            body: frame,
+        })
+    }
+
+    fn decode<Q: Decodable>(&mut self) -> Result<Q, BadRequest> {
+        Q::decode(&mut self.body, self.version).map_err(|why| self.codec(why))
+    }
+
+    fn codec(&self, why: impl ToString) -> BadRequest {
+        BadRequest::Codec {
+            api: self.api,
+            version: self.version,
+            why: why.to_string(),
+        }
+    }
+
+    fn encode(&self, answer: &impl Encodable) -> Result<Option<BytesMut>, BadRequest> {
+        self.encode_as(self.version, answer)
+    }
+
+    fn encode_as(
+        &self,
+        version: i16,
+        answer: &impl Encodable,
+    ) -> Result<Option<BytesMut>, BadRequest> {
+        let size = answer
+            .compute_size(version)
+            .map_err(|why| self.codec(why))?;
+        let mut out = BytesMut::with_capacity(size + 16);
+        out.put_i32(0);
+        let header = ResponseHeader::default().with_correlation_id(self.correlation_id);
+        let header_version = self.api.response_header_version(version);
+        header
+            .encode(&mut out, header_version)
+            .map_err(|why| self.codec(why))?;
+        answer
+            .encode(&mut out, version)
+            .map_err(|why| self.codec(why))?;
+        let len = i32::try_from(out.len() - 4).map_err(|why| self.codec(why))?;
+        out[..4].copy_from_slice(&len.to_be_bytes());
+        Ok(Some(out))
+    }
+}
+
+/// Answers one request. None where the client wants no answer.
+pub(crate) async fn answer(ctx: &Context, frame: Bytes) -> Result<Option<BytesMut>, BadRequest> {
+    let mut call = Call::parse(frame)?;
+    let version = call.version;
+    macro_rules! reply {
+        ($handle:expr) => {{
+            let request = call.decode()?;
+            let answer = $handle(ctx, request);
+            call.encode(&answer)
+        }};
+    }
+    match call.api {
+        ApiKey::Produce => {
+            let answer = produce::handle(ctx, call.decode()?).await?;
+            answer.map_or(Ok(None), |answer| call.encode(&answer))
+        }
+        ApiKey::Fetch => {
+            let request = call.decode()?;
+            call.encode(&fetch::handle(ctx, version, request).await)
+        }
+        ApiKey::ApiVersions if !versions::is_supported(call.api, version) => {
+            call.encode_as(0, &versions::unsupported())
+        }
+        ApiKey::ApiVersions => call.encode(&versions::handle()),
+        ApiKey::Metadata => reply!(|c, q| metadata::handle(c, version, q)),
+        ApiKey::DescribeCluster => reply!(metadata::describe_cluster),
+        ApiKey::ListOffsets => reply!(|c, q| offsets::list(c, version, q)),
+        ApiKey::OffsetForLeaderEpoch => reply!(offsets::for_leader_epoch),
+        ApiKey::DeleteRecords => reply!(offsets::delete_records),
+        ApiKey::CreateTopics => reply!(topics::create),
+        ApiKey::DeleteTopics => reply!(topics::delete),
+        ApiKey::CreatePartitions => reply!(partitions::create),
+        ApiKey::DescribeLogDirs => reply!(partitions::describe_log_dirs),
+        ApiKey::DescribeConfigs => reply!(configs::describe),
+        ApiKey::AlterConfigs => reply!(configs::alter),
+        ApiKey::IncrementalAlterConfigs => reply!(configs::alter_incrementally),
+        ApiKey::InitProducerId => reply!(producers::init),
+        ApiKey::FindCoordinator => reply!(|c, q| groups::find_coordinator(c, version, q)),
+        ApiKey::JoinGroup => {
+            let request = call.decode()?;
+            let answer = groups::join(ctx, version, call.client_id.as_str(), request).await;
+            call.encode(&answer)
+        }
+        ApiKey::SyncGroup => {
+            let request = call.decode()?;
+            call.encode(&groups::sync(ctx, request).await)
+        }
+        ApiKey::Heartbeat => reply!(groups::heartbeat),
+        ApiKey::LeaveGroup => reply!(|c, q| groups::leave(c, version, q)),
+        ApiKey::OffsetCommit => reply!(groups::offsets::commit),
+        ApiKey::OffsetFetch => reply!(|c, q| groups::offsets::fetch(c, version, q)),
+        ApiKey::OffsetDelete => reply!(groups::offsets::delete),
+        ApiKey::ListGroups => reply!(groups::admin::list),
+        ApiKey::DescribeGroups => reply!(|c, q| groups::admin::describe(c, version, q)),
+        ApiKey::DeleteGroups => reply!(groups::admin::delete),
+        api => Err(BadRequest::Version { api, version }),
+    }
+}
+
+/// The error code and message of an outcome, as most answers carry them.
+fn verdict(outcome: Result<(), Refusal>) -> (i16, Option<StrBytes>) {
+    match outcome {
+        Ok(()) => (0, None),
+        Err(refusal) => (
+            refusal.code.code(),
+            Some(StrBytes::from_string(refusal.why)),
+        ),
+    }
+}
+
+/// A string as the protocol crate holds it.
+fn text(of: impl Into<String>) -> StrBytes {
+    StrBytes::from_string(of.into())
+}

@@ -1,0 +1,192 @@
+//! Produce: check a batch, append it, answer with its offset.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use kafka_protocol::error::ResponseError;
+use kafka_protocol::messages::produce_request::{
+    PartitionProduceData, ProduceRequest, TopicProduceData,
+};
+use kafka_protocol::messages::produce_response::{
+    PartitionProduceResponse, ProduceResponse, TopicProduceResponse,
+};
+use kafka_protocol::protocol::StrBytes;
+
+use super::{BadRequest, Context};
+use crate::batch::Batch;
+use crate::error::Refusal;
+use crate::log::Appended;
+use crate::records;
+use crate::settings::Fsync;
+use crate::topic_config::TopicConfig;
+use crate::topics::{Partition, Topic};
+
+/// The most that a batch for a compacted topic may decompress to.
+const KEY_CHECK_LIMIT: usize = 256 << 20;
+
+/// Appends what came; none where the producer wants no answer.
+pub(super) async fn handle(
+    ctx: &Context,
+    request: ProduceRequest,
+) -> Result<Option<ProduceResponse>, BadRequest> {
+    let acks = request.acks;
+    let refused = refuse_all(&request);
+    let mut written = Vec::new();
+    let answer = |topic| produce_topic(ctx, topic, refused.as_ref(), &mut written);
+    let responses: Vec<_> = request.topic_data.into_iter().map(answer).collect();
+    let mut response = ProduceResponse::default().with_responses(responses);
+    if ctx.shared.settings.fsync == Fsync::Always
+        && let Err(failed) = sync(written).await
+    {
+        fail(&mut response, &failed);
+    }
+    if acks != 0 {
+        return Ok(Some(response));
+    }
+    // A producer that wants no answer learns of a refusal by a closed connection.
+    let all = response
+        .responses
+        .iter()
+        .flat_map(|topic| &topic.partition_responses);
+    match all.filter(|partition| partition.error_code != 0).last() {
+        None => Ok(None),
+        Some(failed) => {
+            let why = failed.error_message.clone().unwrap_or_default();
+            Err(BadRequest::Unacknowledged(why.to_string()))
+        }
+    }
+}
+
+fn refuse_all(request: &ProduceRequest) -> Option<Refusal> {
+    if !(-1..=1).contains(&request.acks) {
+        return Some(ResponseError::InvalidRequiredAcks.into());
+    }
+    let why = "this broker has no transactions";
+    let refusal = Refusal::new(ResponseError::TransactionalIdAuthorizationFailed, why);
+    request.transactional_id.is_some().then_some(refusal)
+}
+
+fn produce_topic(
+    ctx: &Context,
+    data: TopicProduceData,
+    refused: Option<&Refusal>,
+    written: &mut Vec<Partition>,
+) -> TopicProduceResponse {
+    let topic = ctx.topic(&data.name, data.topic_id);
+    let now_ms = ctx.now_ms();
+    let answer = |partition: PartitionProduceData| {
+        let index = partition.index;
+        let done = match (refused, &topic) {
+            (Some(refusal), _) => Err(refusal.clone()),
+            (None, None) => Err(ResponseError::UnknownTopicOrPartition.into()),
+            (None, Some(topic)) => produce_partition(topic, partition, now_ms, written),
+        };
+        respond(index, done, topic.as_deref(), now_ms)
+    };
+    let partition_responses = data.partition_data.into_iter().map(answer).collect();
+    TopicProduceResponse::default()
+        .with_name(data.name)
+        .with_topic_id(data.topic_id)
+        .with_partition_responses(partition_responses)
+}
+
+fn produce_partition(
+    topic: &Topic,
+    data: PartitionProduceData,
+    now_ms: i64,
+    written: &mut Vec<Partition>,
+) -> Result<Appended, Refusal> {
+    let log = topic
+        .partition(data.index)
+        .ok_or(ResponseError::UnknownTopicOrPartition)?;
+    let config = topic.config();
+    let records = data.records.unwrap_or_default();
+    let batch = check(records, &config)?;
+    let batch = if config.log_append_time {
+        batch.stamped(now_ms)
+    } else {
+        batch
+    };
+    let appended = log.lock().append(&batch, now_ms)?;
+    if appended.is_new {
+        written.push(log);
+    }
+    Ok(appended)
+}
+
+fn check(records: Bytes, config: &TopicConfig) -> Result<Batch, Refusal> {
+    let batch = Batch::from_producer(records, config.max_message_bytes)?;
+    if config.compact {
+        check_keys(&batch)?;
+    }
+    Ok(batch)
+}
+
+/// A compacted topic takes no record without a key: it could never be superseded.
+fn check_keys(batch: &Batch) -> Result<(), Refusal> {
+    let invalid = |why: String| Refusal::new(ResponseError::InvalidRecord, why);
+    let payload = records::payload(&batch.bytes, &batch.header, KEY_CHECK_LIMIT)
+        .map_err(|why| invalid(why.to_string()))?;
+    for record in records::walk(&payload, &batch.header) {
+        if record
+            .map_err(|why| invalid(why.to_string()))?
+            .key
+            .is_none()
+        {
+            return Err(invalid(
+                "a compacted topic takes no records without a key".to_owned(),
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn respond(
+    index: i32,
+    done: Result<Appended, Refusal>,
+    topic: Option<&Topic>,
+    now_ms: i64,
+) -> PartitionProduceResponse {
+    let response = PartitionProduceResponse::default().with_index(index);
+    match done {
+        Ok(appended) => {
+            let is_stamped = topic.is_some_and(|topic| topic.config().log_append_time);
+            response
+                .with_base_offset(appended.base_offset)
+                .with_log_start_offset(appended.start_offset)
+                .with_log_append_time_ms(if is_stamped { now_ms } else { -1 })
+        }
+        Err(refusal) => response
+            .with_error_code(refusal.code.code())
+            .with_error_message(Some(StrBytes::from_string(refusal.why)))
+            .with_base_offset(-1)
+            .with_log_append_time_ms(-1)
+            .with_log_start_offset(-1),
+    }
+}
+
+/// Forces what was written to disk before it is acknowledged.
+async fn sync(written: Vec<Partition>) -> std::io::Result<()> {
+    let sync_all = move || {
+        for log in written {
+            let dirty = log.lock().take_dirty()?;
+            dirty.map_or(Ok(()), |file: Arc<std::fs::File>| file.sync_data())?;
+        }
+        Ok(())
+    };
+    tokio::task::spawn_blocking(sync_all)
+        .await
+        .unwrap_or_else(|died| Err(std::io::Error::other(died)))
+}
+
+fn fail(response: &mut ProduceResponse, failed: &std::io::Error) {
+    tracing::error!(error = %failed, "forcing records to disk");
+    for partition in response
+        .responses
+        .iter_mut()
+        .flat_map(|t| &mut t.partition_responses)
+    {
+        partition.error_code = ResponseError::KafkaStorageError.code();
+        partition.error_message = Some(StrBytes::from_string(failed.to_string()));
+    }
+}
