@@ -1,1 +1,29 @@
-//! The timely dataflow: epochs, watermarks, exchange, windows and rollups. Does no I/O.
+//! The timely dataflow. `graph.rs` reads as the way of the data does: sources are cut into epochs,
+//! samples travel to their series' worker, windows fold and seal, and worker 0 assembles commits.
+//!
+//! Nothing here does I/O or knows a clock. Sources, sinks and the wall clock stand at the ends of
+//! channels, so the whole graph runs in a test with neither Kafka nor a store.
+
+mod batch;
+mod graph;
+mod intake;
+mod open;
+mod operators;
+mod outlet;
+mod recovered;
+mod report;
+mod run;
+mod settings;
+mod stats;
+mod wake;
+mod watermark;
+mod windows;
+
+pub use open::{Open, Tick};
+pub use outlet::{Draft, Outlet, Receipt};
+pub use recovered::{Recovered, RecoveredSeries, rebuild_from};
+pub use run::{Cluster, Lead, RunError, WorkerEnds, run};
+pub use settings::Settings;
+pub use stats::{Board, Stats};
+pub use wake::Bell;
+pub use watermark::Hold;

@@ -5,6 +5,7 @@
 //! [`Tier`]s. Nothing here knows an engine or does I/O, so every crate may lean on it.
 
 mod chunk;
+mod counts;
 mod partition;
 mod reject;
 mod rollup;
@@ -16,6 +17,7 @@ mod value;
 mod window;
 
 pub use chunk::{Chunk, Columns, Definition, SourceEvent};
+pub use counts::Counts;
 pub use partition::{NextOffset, Partition, PartitionCut, RecordMark};
 pub use reject::{REJECT_BYTES, Reject, RejectReason};
 pub use rollup::Rollup;

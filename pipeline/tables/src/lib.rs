@@ -7,13 +7,22 @@
 mod action;
 mod commit;
 mod datafile;
+pub mod decimal;
+mod entry;
+mod log;
+pub mod paths;
 mod schema;
 mod state;
+mod statefile;
 mod table;
 
 pub use action::{Action, Add, CommitInfo, Format, MetaData, Protocol, Remove, Txn};
-pub use commit::{Commit, CommitKind, Counts, FileChanges};
+pub use commit::{Commit, CommitKind, FileChanges};
 pub use datafile::{DataFile, FileKind, Key};
+pub use entry::{delta_entry, parse_commit};
+pub use log::{LogError, LogReader};
 pub use schema::{columns, delta_schema};
-pub use state::{LakeState, TableState};
+pub use state::{Birth, LakeState, REMOVED_KEPT_MS, TableState};
+pub use statefile::{StateMark, StatePointer, decode_state, encode_state};
 pub use table::Table;
+pub use tidegauge_model::Counts;

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use tidegauge_model::{MINUTE_MS, NextOffset, Partition, PartitionCut, RecordMark};
+use tidegauge_model::{Counts, HOUR_MS, MINUTE_MS, NextOffset, Partition, PartitionCut, RecordMark};
+use uuid::Uuid;
 
-use crate::commit::{Commit, CommitKind, Counts};
+use crate::commit::{Commit, CommitKind};
 use crate::datafile::DataFile;
 use crate::table::Table;
 
@@ -15,6 +16,12 @@ use crate::table::Table;
 pub struct LakeState {
     /// The last log entry applied; none for an empty lake.
     pub version: Option<u64>,
+    /// The nonce of that entry: by it a reader makes sure that what follows follows this state.
+    #[serde(default)]
+    pub nonce: Option<Uuid>,
+    /// When and as what the lake was made; none for an empty lake.
+    #[serde(default)]
+    pub birth: Option<Birth>,
     /// The newest generation seen.
     pub generation: u64,
     /// The next epoch.
@@ -44,6 +51,27 @@ pub struct TableState {
     pub files: BTreeMap<String, Arc<DataFile>>,
     /// The version that last changed the table.
     pub version: u64,
+    /// How many commits have changed the table: the version of its own Delta log at which the last
+    /// of them stands, as entry 0 is the making of the table. `samples`, whose log is the lake's,
+    /// goes by the lake's version instead.
+    #[serde(default)]
+    pub entries: u64,
+    /// Files that commits of the last [`REMOVED_KEPT_MS`] have removed, with the wall clock of the
+    /// commit: running queries may yet read them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub removed: BTreeMap<String, i64>,
+}
+
+/// How long removed files are remembered, milliseconds, by the clock of commits.
+pub const REMOVED_KEPT_MS: i64 = 2 * HOUR_MS;
+
+/// The lake's identity, from its first commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Birth {
+    /// The nonce of the first commit.
+    pub id: Uuid,
+    /// Wall clock of the first commit, milliseconds.
+    pub at: i64,
 }
 
 impl LakeState {
@@ -55,13 +83,24 @@ impl LakeState {
         let expected = self.version.map_or(0, |last| last + 1);
         assert_eq!(version, expected, "log entries are applied in order");
         self.version = Some(version);
+        self.nonce = Some(commit.nonce);
+        self.birth.get_or_insert(Birth {
+            id: commit.nonce,
+            at: commit.at,
+        });
         self.generation = self.generation.max(commit.generation);
         self.committed_at = commit.at;
         for (table, changes) in &commit.files {
             let state = self.tables.entry(*table).or_default();
             state.version = version;
+            state.entries += 1;
+            if !changes.remove.is_empty() {
+                let kept_from = commit.at.saturating_sub(REMOVED_KEPT_MS);
+                state.removed.retain(|_, at| *at >= kept_from);
+            }
             for path in &changes.remove {
                 state.files.remove(path);
+                state.removed.insert(path.clone(), commit.at);
             }
             for file in &changes.add {
                 let file = DataFile {
@@ -205,7 +244,6 @@ mod tests {
     use super::*;
     use crate::commit::FileChanges;
     use crate::datafile::{FileKind, Key};
-    use uuid::Uuid;
 
     fn commit(kind: CommitKind) -> Commit {
         Commit {

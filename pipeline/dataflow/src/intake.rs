@@ -1,0 +1,308 @@
+//! What a worker's sources hold between two epochs: progress, cuts, and room for more.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use tidegauge_model::{Chunk, Counts, Definition, Partition, PartitionCut, SourceEvent};
+
+use crate::batch::Batch;
+use crate::open::Open;
+use crate::report::Report;
+use crate::stats::Board;
+use crate::watermark::Progress;
+
+/// Bytes a sample counts for in bounds.
+const SAMPLE_BYTES: u64 = 12;
+
+/// One worker's intake.
+pub(crate) struct Intake {
+    worker: usize,
+    peers: u64,
+    bound_bytes: u64,
+    next_slot: u32,
+    open: Option<Open>,
+    partitions: BTreeMap<Partition, Registered>,
+    /// Partitions of which something is to be reported.
+    gone: Vec<Partition>,
+    counts: Counts,
+    /// Samples of this seal so far, and of seals not yet committed by the epoch that ends them.
+    taken: u64,
+    sealed: VecDeque<(u64, u64)>,
+    board: Board,
+}
+
+struct Registered {
+    source: u32,
+    /// The worker that each local series belongs to.
+    targets: Vec<u32>,
+    progress: Progress,
+    progress_changed: bool,
+    cut: Option<PartitionCut>,
+}
+
+impl Intake {
+    pub(crate) fn new(worker: usize, peers: usize, bound_bytes: u64, board: Board) -> Self {
+        Self {
+            worker,
+            peers: peers as u64,
+            bound_bytes,
+            next_slot: 0,
+            open: None,
+            partitions: BTreeMap::new(),
+            gone: Vec::new(),
+            counts: Counts::default(),
+            taken: 0,
+            sealed: VecDeque::new(),
+            board,
+        }
+    }
+
+    /// Whether an epoch is open: before the first there is no watermark to hold samples against.
+    pub(crate) const fn is_open(&self) -> bool {
+        self.open.is_some()
+    }
+
+    /// Whether uncommitted samples are within their bound.
+    pub(crate) fn has_room(&self) -> bool {
+        self.in_flight() * SAMPLE_BYTES < self.bound_bytes
+    }
+
+    fn in_flight(&self) -> u64 {
+        self.taken + self.sealed.iter().map(|(_, samples)| samples).sum::<u64>()
+    }
+
+    /// Ends the epoch before `open` and says what came in it.
+    pub(crate) fn begin(&mut self, open: Open) -> Report {
+        if open.seal {
+            self.sealed
+                .push_back((open.epoch, std::mem::take(&mut self.taken)));
+        }
+        while self
+            .sealed
+            .front()
+            .is_some_and(|(epoch, _)| *epoch <= open.committed)
+        {
+            self.sealed.pop_front();
+        }
+        self.open = Some(open);
+        let mut report = Report {
+            epoch: open.epoch - 1,
+            counts: self.counts,
+            ..Report::default()
+        };
+        report
+            .progress
+            .extend(self.gone.drain(..).map(|partition| (partition, None)));
+        for (partition, registered) in &mut self.partitions {
+            if std::mem::take(&mut registered.progress_changed) {
+                report
+                    .progress
+                    .push((partition.clone(), Some(registered.progress.clone())));
+            }
+            report.cuts.extend(registered.cut.take());
+        }
+        let (counts, in_flight) = (self.counts, self.in_flight());
+        self.board.write(|stats| {
+            stats.samples += counts.samples;
+            stats.late += counts.late;
+            stats.quarantined += counts.quarantined;
+            stats.rejected += counts.rejected;
+            crate::stats::by_worker(&mut stats.in_flight, self.worker, in_flight);
+        });
+        self.counts = Counts::default();
+        report
+    }
+
+    /// Takes one event into the open epoch.
+    pub(crate) fn take(&mut self, event: SourceEvent, give: impl FnMut(Batch)) {
+        match event {
+            SourceEvent::Registered {
+                partition,
+                lateness_ms,
+            } => self.register(partition, lateness_ms),
+            SourceEvent::Chunk(chunk) => self.chunk(chunk, give),
+            SourceEvent::Blocked {
+                partition,
+                since,
+                reason,
+            } => {
+                tracing::warn!(%partition, reason, "partition can't be read");
+                if let Some(registered) = self.partitions.get_mut(&partition) {
+                    registered.progress.blocked_since.get_or_insert(since);
+                    registered.progress_changed = true;
+                }
+            }
+            SourceEvent::Withdrawn { partition, reason } => {
+                tracing::warn!(%partition, reason, "partition is gone");
+                if self.partitions.remove(&partition).is_some() {
+                    self.gone.push(partition);
+                }
+            }
+        }
+    }
+
+    fn register(&mut self, partition: Partition, lateness_ms: i64) {
+        // Numbers are never used twice: a partition that comes again is a new source, as its
+        // decoder counts its series anew.
+        let slot = self.next_slot;
+        self.next_slot += 1;
+        let worker = u32::try_from(self.worker).expect("fewer than 2^12 workers");
+        assert!(
+            slot < 1 << 20 && worker < 1 << 12,
+            "source {slot} of worker {worker} is one too many"
+        );
+        let registered = Registered {
+            source: worker << 20 | slot,
+            targets: Vec::new(),
+            progress: Progress::new(lateness_ms),
+            progress_changed: true,
+            cut: None,
+        };
+        self.partitions.insert(partition, registered);
+    }
+
+    fn chunk(&mut self, chunk: Chunk, mut give: impl FnMut(Batch)) {
+        let open = self.open.expect("events are taken once an epoch is open");
+        let registered = self
+            .partitions
+            .get_mut(&chunk.partition)
+            .unwrap_or_else(|| {
+                panic!(
+                    "a chunk of {} came before its registration",
+                    chunk.partition
+                )
+            });
+        let extent = Extent::of(&chunk.samples.time, open);
+        registered.progress_changed = true;
+        if let Some(newest) = extent.newest_on_time {
+            registered.progress.saw(newest, chunk.polled_at);
+        }
+        if let Some(asked_at) = chunk.proven_end_at {
+            registered.progress.proven_idle(asked_at);
+        }
+        registered.cut = Some(PartitionCut {
+            partition: chunk.partition.clone(),
+            next: chunk.next,
+            mark: chunk
+                .mark
+                .or(registered.cut.as_ref().and_then(|cut| cut.mark)),
+        });
+        self.counts += Counts {
+            samples: chunk.samples.len() as u64,
+            late: extent.late,
+            quarantined: extent.quarantined,
+            duplicate: 0,
+            rejected: chunk.rejects.len() as u64,
+        };
+        self.taken += chunk.samples.len() as u64;
+        registered.route(
+            chunk,
+            extent.quarantined > 0,
+            open.cutoff,
+            self.peers,
+            &mut give,
+        );
+    }
+}
+
+/// Where a chunk's times lie.
+struct Extent {
+    newest_on_time: Option<i64>,
+    late: u64,
+    quarantined: u64,
+}
+
+impl Extent {
+    fn of(time: &[i64], open: Open) -> Self {
+        let watermark = open.watermark.unwrap_or(i64::MIN);
+        let (mut newest, mut late, mut quarantined) = (i64::MIN, 0, 0);
+        for &at in time {
+            let ahead = at > open.cutoff;
+            newest = newest.max(if ahead { i64::MIN } else { at });
+            late += u64::from(at <= watermark);
+            quarantined += u64::from(ahead);
+        }
+        Self {
+            newest_on_time: (newest != i64::MIN).then_some(newest),
+            late,
+            quarantined,
+        }
+    }
+}
+
+impl Registered {
+    /// Sends a chunk on: one batch a target worker, and one more for what is quarantined.
+    fn route(
+        &mut self,
+        chunk: Chunk,
+        any_quarantined: bool,
+        cutoff: i64,
+        peers: u64,
+        give: &mut impl FnMut(Batch),
+    ) {
+        let Chunk {
+            partition,
+            polled_at,
+            samples,
+            definitions,
+            rejects,
+            ..
+        } = chunk;
+        let empty = |target: u64| Batch::new(target, self.source, &partition, polled_at);
+        if peers == 1 && !any_quarantined {
+            // All is for the one worker there is, and `targets` says so to a later chunk.
+            let locals = definitions.iter().map(|it| it.local as usize + 1).max();
+            self.targets
+                .resize(self.targets.len().max(locals.unwrap_or_default()), 0);
+            let batch = Batch {
+                definitions,
+                rejects,
+                series: samples.series,
+                time: samples.time,
+                value: samples.value,
+                ..empty(0)
+            };
+            give(batch);
+            return;
+        }
+        let mut batches: Vec<Batch> = (0..peers).map(empty).collect();
+        let mut ahead: Vec<Batch> = (0..peers)
+            .map(|target| Batch {
+                quarantined: true,
+                ..empty(target)
+            })
+            .collect();
+        batches[0].rejects = rejects;
+        learn(&mut self.targets, definitions, &mut batches);
+        let columns = samples.series.iter().zip(&samples.time).zip(&samples.value);
+        for ((&series, &time), &value) in columns {
+            let target = self.targets[series as usize] as usize;
+            let batch = if time > cutoff {
+                &mut ahead[target]
+            } else {
+                &mut batches[target]
+            };
+            batch.push(series, time, value);
+        }
+        // An empty batch still tells its receiver the source's clock.
+        batches.into_iter().for_each(&mut *give);
+        ahead
+            .into_iter()
+            .filter(|batch| !batch.is_empty())
+            .for_each(give);
+    }
+}
+
+/// Notes whose each new series is, and sends its definition there.
+fn learn(targets: &mut Vec<u32>, definitions: Vec<Definition>, batches: &mut [Batch]) {
+    for definition in definitions {
+        let target = definition.series.id().0 % batches.len() as u64;
+        let local = definition.local as usize;
+        if targets.len() <= local {
+            targets.resize(local + 1, 0);
+        }
+        targets[local] = u32::try_from(target).expect("fewer than 2^32 workers");
+        batches[usize::try_from(target).expect("an index")]
+            .definitions
+            .push(definition);
+    }
+}

@@ -1,0 +1,217 @@
+//! `mint`: worker 0 decides when an epoch opens and what is fixed for it.
+//!
+//! It never waits for the frontier: sources hold epoch `e` until `e + 1` opens.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crossbeam_channel::Receiver;
+use timely::container::CapacityContainerBuilder;
+use timely::dataflow::StreamVec;
+use timely::dataflow::channels::pact::Exchange;
+use timely::dataflow::operators::generic::operator::Operator;
+
+use crate::open::{Open, Tick};
+use crate::report::Report;
+use crate::settings::Settings;
+use crate::stats::Board;
+use crate::wake::Bell;
+use crate::watermark::{Partitions, least};
+
+/// What the minter of worker 0 stands between; other workers have none.
+pub(crate) struct MintEnds {
+    pub(crate) ticks: Receiver<Tick>,
+    pub(crate) bell: Bell,
+    /// Every epoch before this is committed; the committer moves it.
+    pub(crate) committed: Arc<AtomicU64>,
+    pub(crate) board: Board,
+}
+
+/// Turns reports into openings: one for each tick, at the time of the epoch before.
+pub(crate) fn mint<'scope>(
+    reports: StreamVec<'scope, u64, Report>,
+    first: Mint,
+    ends: Option<MintEnds>,
+) -> StreamVec<'scope, u64, Open> {
+    let worker = reports.scope().worker();
+    reports.unary_frontier::<CapacityContainerBuilder<_>, _, _, _>(
+        Exchange::new(|_: &Report| 0),
+        "mint",
+        move |capability, info| {
+            if let Some(ends) = &ends {
+                ends.bell
+                    .hang(worker.sync_activator_for(info.address.to_vec()));
+            }
+            let mut mint = first;
+            let mut capability = ends.is_some().then_some(capability);
+            move |(input, _), output| {
+                input.for_each(|_, reports| reports.drain(..).for_each(|report| mint.take(report)));
+                let (Some(ends), Some(held)) = (&ends, &mut capability) else {
+                    return;
+                };
+                // Ticks that piled up behind a busy worker are one tick.
+                let Some(tick) = ends.ticks.try_iter().reduce(Tick::join) else {
+                    return;
+                };
+                let open = mint.open(tick, ends.committed.load(Ordering::Acquire));
+                ends.board.opened(&open, mint.hold.clone());
+                output.session(&*held).give(open);
+                if open.stop {
+                    capability = None;
+                } else {
+                    // A message at `e` leaves the feedback loop at `e + 1`.
+                    held.downgrade(&open.epoch);
+                }
+            }
+        },
+    )
+}
+
+impl Tick {
+    fn join(self, later: Self) -> Self {
+        Self {
+            now: later.now,
+            seal: self.seal || later.seal,
+            stop: self.stop || later.stop,
+        }
+    }
+}
+
+/// The minter's decisions, pure.
+pub(crate) struct Mint {
+    settings: Settings,
+    partitions: Partitions,
+    epoch: u64,
+    watermark: Option<i64>,
+    hold: crate::watermark::Hold,
+    sealed_at: Option<i64>,
+    /// Seals that are not committed, oldest first.
+    pending: Vec<u64>,
+    logged: u64,
+}
+
+impl Mint {
+    /// Goes on at `epoch` with the watermark that was committed.
+    pub(crate) fn new(settings: Settings, epoch: u64, watermark: Option<i64>) -> Self {
+        Self {
+            settings,
+            partitions: Partitions::new(),
+            epoch,
+            watermark,
+            hold: crate::watermark::Hold::NoPartitions,
+            sealed_at: None,
+            pending: Vec::new(),
+            logged: 0,
+        }
+    }
+
+    fn take(&mut self, report: Report) {
+        self.logged += report.counts.samples;
+        for (partition, progress) in report.progress {
+            match progress {
+                Some(progress) => drop(self.partitions.insert(partition, progress)),
+                None => drop(self.partitions.remove(&partition)),
+            }
+        }
+    }
+
+    fn open(&mut self, tick: Tick, committed: u64) -> Open {
+        let Settings {
+            commit_interval_ms,
+            commit_bytes,
+            blocked_after_ms,
+            future_ms,
+            ..
+        } = self.settings;
+        let (watermark, hold) = least(self.partitions.iter(), tick.now, blocked_after_ms);
+        self.watermark = self.watermark.max(watermark);
+        self.hold = hold;
+        self.epoch += 1;
+        self.pending.retain(|&seal| seal > committed);
+        let since = tick.now - *self.sealed_at.get_or_insert(tick.now);
+        let due = since >= commit_interval_ms || self.logged * 12 >= commit_bytes || tick.seal;
+        // One seal may be on its way to the store while the next one fills; a third must wait.
+        let seal = tick.stop || (due && self.pending.len() < 2);
+        if seal {
+            self.sealed_at = Some(tick.now);
+            self.logged = 0;
+            self.pending.push(self.epoch);
+        }
+        Open {
+            epoch: self.epoch,
+            watermark: self.watermark,
+            cutoff: tick.now + future_ms,
+            seal,
+            stop: tick.stop,
+            committed,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::watermark::Progress;
+    use tidegauge_model::{Counts, Partition};
+
+    fn tick(now: i64) -> Tick {
+        Tick {
+            now,
+            seal: false,
+            stop: false,
+        }
+    }
+
+    fn mint() -> Mint {
+        let settings = Settings {
+            commit_interval_ms: 10,
+            commit_bytes: 1_200,
+            future_ms: 60,
+            ..Settings::default()
+        };
+        Mint::new(settings, 7, Some(5))
+    }
+
+    fn report(watermark: i64, samples: u64) -> Report {
+        let partition = Partition {
+            topic: "metrics".into(),
+            index: 0,
+        };
+        let progress = Progress {
+            watermark: Some(watermark),
+            ..Progress::new(0)
+        };
+        Report {
+            progress: vec![(partition, Some(progress))],
+            counts: Counts {
+                samples,
+                ..Counts::default()
+            },
+            ..Report::default()
+        }
+    }
+
+    #[test]
+    fn the_watermark_never_falls() {
+        let mut mint = mint();
+        mint.take(report(3, 0));
+        assert_eq!(mint.open(tick(100), 0).watermark, Some(5));
+        mint.take(report(50, 0));
+        assert_eq!(mint.open(tick(101), 0).watermark, Some(50));
+    }
+
+    #[test]
+    fn a_seal_comes_by_time_or_bytes_and_waits_for_the_one_before_the_last() {
+        let mut mint = mint();
+        assert!(!mint.open(tick(100), 0).seal);
+        assert!(mint.open(tick(110), 0).seal, "by time");
+        mint.take(report(50, 100));
+        assert!(mint.open(tick(111), 0).seal, "by bytes");
+        mint.take(report(50, 100));
+        assert!(!mint.open(tick(130), 0).seal, "two are pending");
+        assert!(
+            mint.open(tick(131), 9).seal,
+            "epochs before 9 are committed"
+        );
+    }
+}

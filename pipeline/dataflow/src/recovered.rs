@@ -1,0 +1,48 @@
+//! What a worker starts from after a restart: the open windows, rebuilt from committed rows.
+
+use std::sync::Arc;
+
+use tidegauge_model::{Metadata, Rollup, Series, Tier};
+
+/// The committed state of one worker's series, as far as windows are still open.
+#[derive(Clone, Debug, Default)]
+pub struct Recovered {
+    /// The watermark of the last commit: windows with end ≤ it are closed.
+    pub watermark: Option<i64>,
+    /// The next epoch.
+    pub epoch: u64,
+    /// Starts of dirty minutes that lie in hours not yet closed (or in the future).
+    pub touched: Vec<i64>,
+    /// The series with open windows, each once.
+    pub series: Vec<RecoveredSeries>,
+}
+
+/// One series' open windows.
+#[derive(Clone, Debug)]
+pub struct RecoveredSeries {
+    /// The series.
+    pub series: Series,
+    /// What its producer said of it.
+    pub metadata: Arc<Metadata>,
+    /// Settled samples of 1-minute windows not yet closed, ascending in time.
+    pub time: Vec<i64>,
+    /// Their values.
+    pub value: Vec<f64>,
+    /// The newest committed sample's time that is not past the last future cutoff.
+    pub last_time: i64,
+    /// For a series of deltas: its last committed total.
+    pub total: Option<f64>,
+    /// Settled 1-minute rows in closed minutes of open coarse windows, ascending by window start.
+    pub minutes: Vec<(i64, Rollup)>,
+}
+
+/// The coarsest window still open for `watermark`: what must be read back to rebuild it.
+#[must_use]
+pub fn rebuild_from(watermark: i64, coarse: &[Tier]) -> i64 {
+    let width = coarse
+        .iter()
+        .filter_map(|tier| tier.width_ms())
+        .max()
+        .unwrap_or(60_000);
+    tidegauge_model::floor(watermark, width)
+}

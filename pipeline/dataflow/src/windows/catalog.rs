@@ -1,0 +1,281 @@
+//! The series one worker owns: their numbers, their order in files, and what is known of each.
+
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+use tidegauge_model::{DAY_MS, Definition, Metadata, Rollup, Series, SeriesId, SeriesSeen};
+
+/// No window is open.
+pub(super) const NONE_OPEN: i64 = i64::MIN;
+
+/// One series' state. Its open 1-minute samples are in the [`super::carry::Carry`].
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) series: Series,
+    pub(super) metadata: Arc<Metadata>,
+    /// Greatest time sealed as a main row: only later samples are sure to repeat no row.
+    pub(super) last_time: i64,
+    /// The newest day (days since 1970) written down in `series`, and the 63 days before it as
+    /// bits, lowest bit the newest.
+    pub(super) newest_day: i32,
+    pub(super) days: u64,
+    /// The source clock (see [`super::Windows`]) when it last had a sample.
+    pub(super) last_used: i64,
+    /// For a series of deltas: the running total.
+    pub(super) total: Option<f64>,
+    /// The open window of each coarse tier: its start (or [`NONE_OPEN`]) and the fold of its
+    /// minutes so far.
+    pub(super) coarse: Box<[(i64, Rollup)]>,
+}
+
+/// All series of one worker by dense number.
+#[derive(Debug)]
+pub(super) struct Catalog {
+    pub(super) states: Vec<State>,
+    by_id: HashMap<SeriesId, u32>,
+    /// (source, local) → dense number.
+    locals: HashMap<u32, Vec<u32>>,
+    /// Dense numbers in file order, and each one's place in it.
+    order: Vec<u32>,
+    rank: Vec<u32>,
+    /// How many coarse tiers there are.
+    coarse: usize,
+    /// The time that an unknown series may have been sealed up to.
+    pub(super) floor: i64,
+    changed: Vec<u32>,
+}
+
+/// A definition whose series has the id of another.
+#[derive(Debug)]
+pub(super) struct Collision;
+
+/// The number of a local series that was refused.
+pub(super) const REFUSED: u32 = u32::MAX;
+
+impl Catalog {
+    pub(super) fn new(coarse: usize, floor: i64) -> Self {
+        Self {
+            states: Vec::new(),
+            by_id: HashMap::new(),
+            locals: HashMap::new(),
+            order: Vec::new(),
+            rank: Vec::new(),
+            coarse,
+            floor,
+            changed: Vec::new(),
+        }
+    }
+
+    /// Learns what `(source, definition.local)` stands for.
+    pub(super) fn define(
+        &mut self,
+        source: u32,
+        definition: &Definition,
+    ) -> Result<u32, Collision> {
+        let dense = self.intern(&definition.series, &definition.metadata, definition.delta);
+        let locals = self.locals.entry(source).or_default();
+        let local = definition.local as usize;
+        if locals.len() <= local {
+            locals.resize(local + 1, REFUSED);
+        }
+        locals[local] = *dense.as_ref().unwrap_or(&REFUSED);
+        dense
+    }
+
+    /// The number of `series`, given now if it is new.
+    pub(super) fn intern(
+        &mut self,
+        series: &Series,
+        metadata: &Arc<Metadata>,
+        delta: bool,
+    ) -> Result<u32, Collision> {
+        if let Some(&dense) = self.by_id.get(&series.id()) {
+            let state = &mut self.states[dense as usize];
+            if state.series != *series {
+                return Err(Collision);
+            }
+            if delta && state.total.is_none() {
+                state.total = Some(0.0);
+            }
+            if state.metadata != *metadata && **metadata != Metadata::default() {
+                state.metadata = Arc::clone(metadata);
+                self.changed.push(dense);
+            }
+            return Ok(dense);
+        }
+        let dense = u32::try_from(self.states.len()).expect("fewer than 2^32 series a worker");
+        self.by_id.insert(series.id(), dense);
+        self.states.push(State {
+            series: series.clone(),
+            metadata: Arc::clone(metadata),
+            last_time: self.floor,
+            last_used: i64::MAX,
+            newest_day: i32::MIN,
+            days: 0,
+            total: delta.then_some(0.0),
+            coarse: vec![(NONE_OPEN, EMPTY); self.coarse].into(),
+        });
+        Ok(dense)
+    }
+
+    /// The numbers that `source` uses, by its local ones.
+    pub(super) fn locals(&self, source: u32) -> &[u32] {
+        self.locals.get(&source).map_or(&[], Vec::as_slice)
+    }
+
+    /// How many series there are.
+    pub(super) fn len(&self) -> usize {
+        self.states.len()
+    }
+
+    /// Dense numbers in file order, and the place of each; brought up to date with new series.
+    pub(super) fn ranked(&mut self) -> (&[u32], &[u32]) {
+        let known = self.order.len();
+        if known < self.states.len() {
+            let states = &self.states;
+            let dense = |at: usize| u32::try_from(at).expect("fewer than 2^32 series a worker");
+            self.order.extend((known..states.len()).map(dense));
+            // A stable merge sort: the known part is one run already.
+            self.order.sort_by(|&a, &b| {
+                states[a as usize]
+                    .series
+                    .file_order(&states[b as usize].series)
+            });
+            self.rank.resize(states.len(), 0);
+            for (place, &number) in self.order.iter().enumerate() {
+                self.rank[number as usize] = dense(place);
+            }
+        }
+        (&self.order, &self.rank)
+    }
+
+    /// Series whose metadata has changed since the last call, to be written down again.
+    pub(super) fn take_changed(&mut self) -> Vec<SeriesSeen> {
+        let changed = std::mem::take(&mut self.changed);
+        changed
+            .into_iter()
+            .map(|dense| &self.states[dense as usize])
+            .filter(|state| state.days != 0)
+            .map(|state| state.seen(state.last_time, state.last_time))
+            .collect()
+    }
+
+    /// Drops series last used before `horizon` that hold nothing open, and returns the new number
+    /// of each old one. A later sample of a dropped series might repeat a sealed row unnoticed, so
+    /// up to its newest time every unknown series counts as sealed from then on. Renumbering is a
+    /// pass over everything, so it waits until a quarter would go.
+    pub(super) fn retire(
+        &mut self,
+        horizon: i64,
+        busy: impl Fn(usize) -> bool,
+    ) -> Option<Vec<u32>> {
+        let leaves =
+            |dense: usize, state: &State| state.last_used < horizon && state.idle() && !busy(dense);
+        let leaving = self
+            .states
+            .iter()
+            .enumerate()
+            .filter(|(i, s)| leaves(*i, s))
+            .count();
+        if leaving < 1_000 || leaving * 4 < self.states.len() {
+            return None;
+        }
+        let mut renumbered = vec![REFUSED; self.states.len()];
+        let mut next = 0;
+        for (dense, state) in std::mem::take(&mut self.states).into_iter().enumerate() {
+            if leaves(dense, &state) {
+                self.floor = self.floor.max(state.last_time);
+                self.by_id.remove(&state.series.id());
+            } else {
+                renumbered[dense] = next;
+                self.by_id.insert(state.series.id(), next);
+                self.states.push(state);
+                next += 1;
+            }
+        }
+        for local in self
+            .locals
+            .values_mut()
+            .flatten()
+            .filter(|local| **local != REFUSED)
+        {
+            *local = renumbered[*local as usize];
+        }
+        self.order.clear();
+        self.rank.clear();
+        Some(renumbered)
+    }
+}
+
+const EMPTY: Rollup = Rollup {
+    count: 0,
+    sum: 0.0,
+    min: f64::NAN,
+    max: f64::NAN,
+    first: f64::NAN,
+    first_time: 0,
+    last: f64::NAN,
+    last_time: 0,
+    resets: 0,
+    reset_adj: 0.0,
+    stale_time: None,
+};
+
+impl State {
+    /// Whether no coarse window is open.
+    pub(super) fn idle(&self) -> bool {
+        self.coarse.iter().all(|open| open.0 == NONE_OPEN)
+    }
+
+    fn seen(&self, first_seen: i64, last_seen: i64) -> SeriesSeen {
+        SeriesSeen {
+            series: self.series.clone(),
+            metadata: Arc::clone(&self.metadata),
+            first_seen,
+            last_seen,
+        }
+    }
+
+    /// Notes the days of a run of sealed samples, ascending in time, and puts down those that are
+    /// new. When a new day begins, the day before is put down once more with its last sample.
+    pub(super) fn note_days(&mut self, time: &[i64], out: &mut Vec<SeriesSeen>) {
+        let mut rest = time;
+        while let Some(&first) = rest.first() {
+            let day = first.div_euclid(DAY_MS);
+            let end = (day + 1) * DAY_MS;
+            let (of_day, later) = rest.split_at(rest.partition_point(|&t| t < end));
+            rest = later;
+            let last = of_day[of_day.len() - 1];
+            if self.note_day(i32::try_from(day).unwrap_or(i32::MAX)) {
+                let yesterday = (day - 1) * DAY_MS..day * DAY_MS;
+                if yesterday.contains(&self.last_time) {
+                    out.push(self.seen(self.last_time, self.last_time));
+                }
+                out.push(self.seen(first, last));
+            }
+        }
+    }
+
+    /// Whether `day` was not noted before.
+    fn note_day(&mut self, day: i32) -> bool {
+        if day > self.newest_day {
+            let ahead = i64::from(day) - i64::from(self.newest_day);
+            self.days = if ahead < 64 {
+                self.days << ahead | 1
+            } else {
+                1
+            };
+            self.newest_day = day;
+            return true;
+        }
+        let back = i64::from(self.newest_day) - i64::from(day);
+        if back >= 64 {
+            // Too far back to remember: put down each time, readers settle it.
+            return true;
+        }
+        let bit = 1 << back;
+        let new = self.days & bit == 0;
+        self.days |= bit;
+        new
+    }
+}

@@ -1,0 +1,36 @@
+//! Open windows of the coarse tiers, folded from closed minutes in time order.
+
+use tidegauge_model::{Rollup, floor};
+
+use super::catalog::NONE_OPEN;
+
+/// Appends the row of the minute at `start` to the open window of `width_ms` that holds it. If
+/// another window was open it is done, as minutes come in time order, and is returned.
+pub(super) fn append(
+    open: &mut (i64, Rollup),
+    width_ms: i64,
+    start: i64,
+    row: &Rollup,
+) -> Option<(i64, Rollup)> {
+    let window = floor(start, width_ms);
+    if open.0 == window {
+        open.1.append(row);
+        return None;
+    }
+    let done = std::mem::replace(open, (window, *row));
+    (done.0 != NONE_OPEN).then_some(done)
+}
+
+/// Takes the open window if it ends at or before `watermark`.
+pub(super) fn close(
+    open: &mut (i64, Rollup),
+    width_ms: i64,
+    watermark: i64,
+) -> Option<(i64, Rollup)> {
+    if open.0 == NONE_OPEN || open.0 + width_ms > watermark {
+        return None;
+    }
+    let done = *open;
+    open.0 = NONE_OPEN;
+    Some(done)
+}

@@ -1,0 +1,80 @@
+//! The log of one commit: samples in order of arrival, and the one sort that serves the raw file
+//! and the windows alike.
+
+/// Samples not yet sealed, by dense series number.
+#[derive(Debug, Default)]
+pub(super) struct Log {
+    pub(super) series: Vec<u32>,
+    pub(super) time: Vec<i64>,
+    pub(super) value: Vec<f64>,
+}
+
+/// A log sorted by the rank of its series; samples of one series are in order of arrival.
+#[derive(Debug, Default)]
+pub(super) struct Sorted {
+    /// Where the run of each rank ends; it begins where the one before ends.
+    ends: Vec<u32>,
+    pub(super) time: Vec<i64>,
+    pub(super) value: Vec<f64>,
+}
+
+impl Log {
+    pub(super) const fn len(&self) -> usize {
+        self.time.len()
+    }
+
+    /// Empties the log into runs by rank: a stable counting sort, two passes over the samples.
+    pub(super) fn sort(&mut self, rank: &[u32]) -> Sorted {
+        let mut ends = vec![0_u32; rank.len() + 1];
+        for &series in &self.series {
+            ends[rank[series as usize] as usize + 1] += 1;
+        }
+        for place in 1..ends.len() {
+            ends[place] += ends[place - 1];
+        }
+        // `ends[rank]` is where the next sample of that rank goes, and at last where its run ends.
+        let mut time = vec![0; self.len()];
+        let mut value = vec![0.0; self.len()];
+        for ((&series, &at), &number) in self.series.iter().zip(&self.time).zip(&self.value) {
+            let next = &mut ends[rank[series as usize] as usize];
+            time[*next as usize] = at;
+            value[*next as usize] = number;
+            *next += 1;
+        }
+        ends.truncate(rank.len());
+        self.series.clear();
+        self.time.clear();
+        self.value.clear();
+        Sorted { ends, time, value }
+    }
+}
+
+impl Sorted {
+    /// The rows of the series of `rank`.
+    pub(super) fn rows(&self, rank: usize) -> std::ops::Range<usize> {
+        let start = if rank == 0 { 0 } else { self.ends[rank - 1] };
+        start as usize..self.ends[rank] as usize
+    }
+}
+
+impl Log {
+    /// Takes out the samples from `from` on whose series is refused, as (time, value).
+    pub(super) fn refuse(&mut self, from: usize) -> Vec<(i64, f64)> {
+        let mut refused = Vec::new();
+        let mut kept = from;
+        for at in from..self.len() {
+            if self.series[at] == super::REFUSED {
+                refused.push((self.time[at], self.value[at]));
+            } else {
+                self.series.swap(kept, at);
+                self.time.swap(kept, at);
+                self.value.swap(kept, at);
+                kept += 1;
+            }
+        }
+        self.series.truncate(kept);
+        self.time.truncate(kept);
+        self.value.truncate(kept);
+        refused
+    }
+}
