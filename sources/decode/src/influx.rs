@@ -270,7 +270,7 @@ impl<'a> Lines<'a, '_> {
             match self.peek() {
                 None => return Err(self.fault("string field without end")),
                 Some(b'"') => break,
-                Some(b'\\') => self.at += 2,
+                Some(b'\\') => self.at = (self.at + 2).min(self.text.len()),
                 Some(_) => self.at += 1,
             }
         }

@@ -72,7 +72,7 @@ impl<'a> Scanner<'a> {
         loop {
             match self.peek() {
                 Some(b'"') => break,
-                Some(b'\\') => self.at += 2,
+                Some(b'\\') => self.at = (self.at + 2).min(self.text.len()),
                 Some(byte) if byte >= 0x20 => self.at += 1,
                 Some(_) => return Err(self.fault("control character in a string")),
                 None => return Err(self.fault("string without end")),

@@ -172,6 +172,7 @@ fn a_broken_document_gives_nothing_but_later_lines_go_on() {
         &[(R::Malformed, Some(0))],
     );
     for broken in [
+        "{\"name\":\"a\\",
         "{",
         "[{\"name\":\"a\",\"value\":1},",
         "nonsense",
