@@ -44,7 +44,12 @@ pub(crate) fn build<R: Receipt>(worker: &mut Worker, settings: &Settings, ends: 
         board,
     } = ends;
     let intake = Intake::new(index, peers, settings.in_flight_bytes, board.clone());
-    let first = Mint::new(settings.clone(), recovered.epoch, recovered.watermark);
+    let first = Mint::new(
+        settings.clone(),
+        peers,
+        recovered.epoch,
+        recovered.watermark,
+    );
     let state = Windows::new(&settings.coarse_tiers(), settings.silence_ms, recovered);
     worker.dataflow::<u64, _, _>(|scope| {
         let (handle, opens) = scope.feedback(1);

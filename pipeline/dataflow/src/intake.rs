@@ -85,6 +85,7 @@ impl Intake {
         }
         self.open = Some(open);
         let mut report = Report {
+            worker: self.worker,
             epoch: open.epoch - 1,
             counts: self.counts,
             ..Report::default()

@@ -8,6 +8,8 @@ use crate::watermark::Progress;
 /// One worker's sources at the end of one epoch.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Report {
+    /// Whose sources they are.
+    pub(crate) worker: usize,
     /// The epoch that ends.
     pub(crate) epoch: u64,
     /// Progress of partitions where it has changed; none where the partition is gone.

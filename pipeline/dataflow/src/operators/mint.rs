@@ -2,6 +2,7 @@
 //!
 //! It never waits for the frontier: sources hold epoch `e` until `e + 1` opens.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -81,6 +82,11 @@ impl Tick {
 pub(crate) struct Mint {
     settings: Settings,
     partitions: Partitions,
+    /// Workers whose sources have not yet said which partitions they have. Until they all have, the
+    /// least watermark of those known would be too great.
+    silent: BTreeSet<usize>,
+    /// The epoch that this life begins with.
+    first: u64,
     epoch: u64,
     watermark: Option<i64>,
     hold: crate::watermark::Hold,
@@ -92,10 +98,17 @@ pub(crate) struct Mint {
 
 impl Mint {
     /// Goes on at `epoch` with the watermark that was committed.
-    pub(crate) fn new(settings: Settings, epoch: u64, watermark: Option<i64>) -> Self {
+    pub(crate) fn new(
+        settings: Settings,
+        peers: usize,
+        epoch: u64,
+        watermark: Option<i64>,
+    ) -> Self {
         Self {
             settings,
             partitions: Partitions::new(),
+            silent: (0..peers).collect(),
+            first: epoch,
             epoch,
             watermark,
             hold: crate::watermark::Hold::NoPartitions,
@@ -107,6 +120,9 @@ impl Mint {
 
     fn take(&mut self, report: Report) {
         self.logged += report.counts.samples;
+        if report.epoch > self.first {
+            self.silent.remove(&report.worker);
+        }
         for (partition, progress) in report.progress {
             match progress {
                 Some(progress) => drop(self.partitions.insert(partition, progress)),
@@ -124,7 +140,9 @@ impl Mint {
             ..
         } = self.settings;
         let (watermark, hold) = least(self.partitions.iter(), tick.now, blocked_after_ms);
-        self.watermark = self.watermark.max(watermark);
+        if self.silent.is_empty() {
+            self.watermark = self.watermark.max(watermark);
+        }
         self.hold = hold;
         self.epoch += 1;
         self.pending.retain(|&seal| seal > committed);
@@ -169,7 +187,7 @@ mod tests {
             future_ms: 60,
             ..Settings::default()
         };
-        Mint::new(settings, 7, Some(5))
+        Mint::new(settings, 1, 7, Some(5))
     }
 
     fn report(watermark: i64, samples: u64) -> Report {
@@ -182,6 +200,7 @@ mod tests {
             ..Progress::new(0)
         };
         Report {
+            epoch: 8,
             progress: vec![(partition, Some(progress))],
             counts: Counts {
                 samples,

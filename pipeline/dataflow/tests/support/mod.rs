@@ -392,7 +392,8 @@ impl Life {
     pub fn stop(self, now: i64) -> Shelves {
         // The script ends with proofs of idleness up to here: all before them is taken then.
         let complete = now - 20_000;
-        while self.watermark() < Some(complete) {
+        let taken = |(events, _): &(Sender<SourceEvent>, Bell)| events.is_empty();
+        while !self.events.iter().all(taken) || self.watermark() < Some(complete) {
             self.tick(now, false);
             thread::yield_now();
         }
