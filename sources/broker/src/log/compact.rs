@@ -51,7 +51,8 @@ pub(crate) fn compact(log: &Mutex<Log>, now_ms: i64) -> io::Result<u64> {
     };
     let (newest, covered) = newest_offsets(&sources)?;
     let mut freed = 0;
-    for group in groups(&sources[..covered], log.lock().config.segment_bytes) {
+    let segment_bytes = log.lock().config.segment_bytes;
+    for group in groups(&sources[..covered], segment_bytes) {
         let written = rewrite(group, &newest, now_ms)?;
         let before: u64 = group.iter().map(|source| source.len).sum();
         freed += before - written.len.min(before);

@@ -7,6 +7,8 @@ pub(crate) mod read;
 pub(crate) mod recovery;
 pub(crate) mod retention;
 pub(crate) mod segment;
+#[cfg(test)]
+mod tests;
 
 use std::fs::File;
 use std::io;
