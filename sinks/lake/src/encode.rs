@@ -4,31 +4,41 @@
 //! and kind. Rows are sorted by (tenant, name, series id, time). Nothing here does I/O.
 
 mod batch;
+mod chunk;
+mod doubles;
 mod file;
+mod hybrid;
+mod integers;
+mod intern;
 mod key;
+mod keys;
 mod rejects;
 mod rollups;
 mod run;
 mod samples;
 mod series;
 mod settings;
+mod span;
+mod writer;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::datatypes::{Schema, SchemaRef};
-use tidegauge_model::Sealed;
+use tidegauge_model::{RollupRuns, Runs, Sealed};
+use tidegauge_tables::decimal::compact_columns;
 use tidegauge_tables::{FileKind, Table, columns};
 use uuid::Uuid;
 
 pub use file::{EncodeError, Encoded, iso_date};
 pub use key::{Keyed, RowKey};
 pub use rejects::encode_rejects;
-pub use rollups::encode_rollups;
-pub use run::{RollupRun, SampleRun, day_of};
-pub use samples::encode_samples;
+pub use rollups::{RollupWriter, encode_rollups};
+pub use run::day_of;
+pub use samples::{SampleWriter, encode_samples};
 pub use series::encode_series;
 pub use settings::{EncodeSettings, Profile, Values};
+pub use span::KeyedRun;
 
 /// All files of one worker's share of a commit, one a table, day (UTC) and kind; `ids` names them.
 ///
@@ -45,14 +55,18 @@ pub fn encode_sealed(
         (&sealed.samples, FileKind::Main),
         (&sealed.overlay, FileKind::Overlay),
     ] {
-        for runs in run::samples_by_day(runs).values() {
-            files.extend(encode_samples(runs, kind, settings.values, profile, ids())?);
+        for day in run::samples_by_day(runs) {
+            let Runs { runs, time, value } = &*day;
+            let values = settings.values;
+            let file = encode_samples(runs, time, value, kind, values, profile, ids())?;
+            files.extend(file);
         }
     }
     for (tier, runs) in &sealed.rollups {
-        for runs in run::rollups_by_day(runs).values() {
+        for day in run::rollups_by_day(runs) {
+            let RollupRuns { runs, time, rows } = &*day;
             let (table, kind) = (Table::of(*tier), FileKind::Main);
-            files.extend(encode_rollups(table, runs, kind, profile, ids())?);
+            files.extend(encode_rollups(table, runs, time, rows, kind, profile, ids())?);
         }
     }
     for seen in by_day(&sealed.series, |seen| seen.first_seen).values() {
@@ -67,7 +81,19 @@ pub fn encode_sealed(
 /// The columns of `table` as its files hold them: without the partition column.
 #[must_use]
 pub fn file_schema(table: Table) -> SchemaRef {
-    let all = columns(table);
+    without_date(&columns(table))
+}
+
+/// The columns of a file of `samples` with values in the given form.
+#[must_use]
+pub fn samples_schema(values: Values) -> SchemaRef {
+    match values {
+        Values::Plain => file_schema(Table::Samples),
+        Values::Compact => without_date(&compact_columns()),
+    }
+}
+
+fn without_date(all: &Schema) -> SchemaRef {
     let fields = all.fields().iter().filter(|field| field.name() != "date");
     Arc::new(Schema::new(fields.map(Arc::clone).collect::<Vec<_>>()))
 }

@@ -4,6 +4,9 @@ use bytes::Bytes;
 use tidegauge_tables::{DataFile, FileKind, Key, Table};
 use uuid::Uuid;
 
+use super::run::day_of;
+use super::span::Span;
+
 /// A file, ready to be put, with the entry that a commit names it by.
 #[derive(Clone, Debug)]
 pub struct Encoded {
@@ -49,6 +52,42 @@ pub(crate) struct Extent {
 }
 
 impl Extent {
+    /// That of one day's rows in file order; none for no rows.
+    pub(crate) fn of(spans: &[Span<'_>], time: &[i64]) -> Option<Self> {
+        let (first, last) = (spans.first()?, spans.last()?);
+        let rows: usize = spans.iter().map(|span| span.rows).sum();
+        assert_eq!(rows, time.len(), "run lengths add up to the rows");
+        let start = (i64::MAX, i64::MIN);
+        let (min_time, max_time) = time
+            .iter()
+            .fold(start, |(least, most), &at| (least.min(at), most.max(at)));
+        let key = |span: &Span<'_>| Key {
+            tenant: span.tenant.to_owned(),
+            name: span.name.to_owned(),
+        };
+        Some(Self {
+            date: day_of(min_time),
+            rows: rows as u64,
+            min_time,
+            max_time,
+            min_key: key(first),
+            max_key: key(last),
+        })
+    }
+
+    /// Adds that of the rows that follow in file order.
+    pub(crate) fn join(whole: &mut Option<Self>, next: Self) {
+        match whole {
+            None => *whole = Some(next),
+            Some(whole) => {
+                whole.rows += next.rows;
+                whole.min_time = whole.min_time.min(next.min_time);
+                whole.max_time = whole.max_time.max(next.max_time);
+                whole.max_key = next.max_key;
+            }
+        }
+    }
+
     /// Gives the file its name and entry.
     pub(crate) fn finish(self, table: Table, kind: FileKind, id: Uuid, bytes: Vec<u8>) -> Encoded {
         let file = DataFile {

@@ -22,11 +22,13 @@ impl Default for EncodeSettings {
             commit: Profile {
                 zstd_level: 1,
                 page_rows: 1 << 17,
+                time_page_rows: 1 << 20,
                 row_group_rows: 1 << 20,
             },
             compaction: Profile {
                 zstd_level: 9,
-                page_rows: 1 << 20,
+                page_rows: 1 << 17,
+                time_page_rows: 1 << 20,
                 row_group_rows: 1 << 20,
             },
         }
@@ -50,9 +52,10 @@ pub enum Values {
 pub struct Profile {
     /// Level of zstd, 1 to 22.
     pub zstd_level: i32,
-    /// Rows a page. Large pages are small in bytes, since zstd finds across series what repeats;
-    /// small pages let a reader of one series read less.
+    /// Rows a page of keys and values: what a reader of one series reads at least.
     pub page_rows: usize,
+    /// Rows a page of times. Times repeat from series to series and are nearly free in large pages.
+    pub time_page_rows: usize,
     /// Rows a row group.
     pub row_group_rows: usize,
 }
