@@ -73,19 +73,25 @@ impl Asker {
 
     /// The names of all topics. Not interruptible, but bounded by the timeout.
     pub(crate) fn topic_names(&self) -> Result<Vec<String>, String> {
+        Ok(self.metadata(true)?.0)
+    }
+
+    /// Topic names, of all topics or of those being read, and the broker that answered.
+    fn metadata(&self, all: bool) -> Result<(Vec<String>, i32), String> {
         let mut raw: *const c::rd_kafka_metadata_t = std::ptr::null();
         let none = std::ptr::null_mut();
+        let (all, timeout_ms) = (c_int::from(all), self.timeout_ms());
         // SAFETY: on success the answer is ours until destroyed below.
         unsafe {
-            let code =
-                c::rd_kafka_metadata(self.client.raw(), 1, none, &mut raw, self.timeout_ms());
+            let code = c::rd_kafka_metadata(self.client.raw(), all, none, &mut raw, timeout_ms);
             if code != NO_ERROR {
                 return Err(text(c::rd_kafka_err2str(code)));
             }
             let topics = slice((*raw).topics, (*raw).topic_cnt);
             let names = topics.iter().map(|topic| text(topic.topic)).collect();
+            let broker = (*raw).orig_broker_id;
             c::rd_kafka_metadata_destroy(raw);
-            Ok(names)
+            Ok((names, broker))
         }
     }
 
@@ -99,7 +105,10 @@ impl Asker {
             .filter_map(|name| CString::new(name.as_bytes()).ok())
             .collect();
         let mut pointers: Vec<*const c_char> = owned.iter().map(|name| name.as_ptr()).collect();
+        // Any broker knows the topics, but the library would wait for the controller.
+        let (_, broker) = self.metadata(false)?;
         let options = self.options(c::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS);
+        options.ask(broker);
         // SAFETY: the library copies the names; everything made here is destroyed here.
         unsafe {
             let topics =
@@ -233,6 +242,17 @@ impl Options {
             );
             c::rd_kafka_AdminOptions_set_opaque(raw, std::ptr::without_provenance_mut(question));
             Self { raw }
+        }
+    }
+}
+
+impl Options {
+    /// Directs the question to one broker.
+    fn ask(&self, broker: i32) {
+        let mut error = [0 as c_char; 128];
+        // SAFETY: the options are alive. An id that is refused leaves the library's choice.
+        unsafe {
+            c::rd_kafka_AdminOptions_set_broker(self.raw, broker, error.as_mut_ptr(), error.len());
         }
     }
 }
