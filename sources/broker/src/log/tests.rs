@@ -205,21 +205,16 @@ fn retention_drops_whole_segments_by_age_and_by_size() {
         ResponseError::OffsetOutOfRange
     );
     log.lock().retain(100 * HOUR_MS).unwrap();
-    assert_eq!(
-        (log.lock().start_offset(), log.lock().next_offset()),
-        (100, 100)
-    );
+    assert_eq!(log.lock().start_offset(), 100);
+    assert_eq!(log.lock().next_offset(), 100);
     log.lock().set_config(config(&[
         ("segment.bytes", "1024"),
         ("retention.bytes", "2000"),
     ]));
     (0..100).for_each(|_| drop(append(&log, "k", "v", 0)));
     log.lock().retain(0).unwrap();
-    assert!(
-        (2_000..3_100).contains(&log.lock().len()),
-        "{}",
-        log.lock().len()
-    );
+    let len = log.lock().len();
+    assert!((2_000..3_100).contains(&len), "{len}");
     assert_eq!(log.lock().next_offset(), 200);
 }
 
