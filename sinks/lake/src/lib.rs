@@ -1,8 +1,21 @@
 //! Parquet tiers on object storage: encoding, the commit, recovery and upkeep.
 
+mod checkpoint;
+mod claim;
+mod clock;
+mod commit;
 mod encode;
+pub mod faults;
+mod log;
+mod project;
 mod read;
+mod store;
+mod sweep;
 
+pub use checkpoint::{KeepError, Kept};
+pub use claim::ClaimError;
+pub use clock::{Clock, SystemClock};
+pub use commit::{CommitError, Committer, Draft, DraftError, LogSettings};
 pub use encode::{
     EncodeError, EncodeSettings, Encoded, Keyed, KeyedRun, Profile, RollupWriter, RowKey,
     SampleWriter, Values, day_of, encode_rejects, encode_rollups, encode_samples, encode_sealed,
@@ -11,3 +24,8 @@ pub use encode::{
 pub use read::{
     Block, Filter, Merge, Merged, ReadError, RowReader, Stored, data_path, read_rows, read_samples,
 };
+pub use store::{
+    Credentials, DurableFolder, RetrySettings, Retrying, Store, StoreError, StoreHealth, StoreReport,
+    StoreSettings, open_store,
+};
+pub use sweep::orphans;

@@ -1,0 +1,235 @@
+//! Where the lake lies: a local folder or a bucket, and what it takes to write there safely.
+
+mod credentials;
+mod fsync;
+mod health;
+mod probe;
+mod retry;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use object_store::aws::AmazonS3Builder;
+use object_store::path::Path;
+use object_store::prefix::PrefixStore;
+use object_store::{ClientOptions, ObjectStore, RetryConfig};
+use rand::rngs::SmallRng;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+use url::Url;
+use uuid::Uuid;
+
+use crate::clock::Clock;
+pub use credentials::Credentials;
+pub use fsync::DurableFolder;
+pub use health::{StoreHealth, StoreReport};
+pub use retry::{RetrySettings, Retrying};
+
+/// Where the lake lies and how to get there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct StoreSettings {
+    /// `file:///folder` or `s3://bucket/prefix`.
+    pub url: String,
+    /// For `s3`: the server, if it is not Amazon's: `https://host:port`.
+    pub endpoint: Option<String>,
+    /// For `s3`: the region.
+    pub region: Option<String>,
+    /// For `s3`: the bucket stands in the path instead of the host's name. Most servers that are
+    /// not Amazon's need it.
+    pub path_style: bool,
+    /// For `s3`: allow `http://` endpoints, which nothing protects from eavesdropping.
+    pub allow_http: bool,
+    /// For `s3`: where the keys come from.
+    pub credentials: Credentials,
+    /// For `file`: make each object durable before it counts. Without it a crash of the machine,
+    /// though not of the program, can lose commits.
+    pub fsync: bool,
+    /// For `s3`: how long setting up a connection may take, milliseconds.
+    pub connect_timeout_ms: u64,
+    /// How requests are tried again.
+    pub retry: RetrySettings,
+}
+
+impl Default for StoreSettings {
+    fn default() -> Self {
+        Self {
+            url: String::new(),
+            endpoint: None,
+            region: None,
+            path_style: false,
+            allow_http: false,
+            credentials: Credentials::default(),
+            fsync: true,
+            connect_timeout_ms: 5_000,
+            retry: RetrySettings::default(),
+        }
+    }
+}
+
+/// Why a store could not be opened.
+#[derive(Debug, Error)]
+pub enum StoreError {
+    /// The URL names no store.
+    #[error(
+        "store url `{url}` can't be used: {detail}; give `file:///folder` or `s3://bucket/prefix`"
+    )]
+    Url {
+        /// What was given.
+        url: String,
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// The folder can't be made or opened.
+    #[error("folder {} of the store can't be used; check that it may be written to", .folder.display())]
+    Folder {
+        /// Which folder.
+        folder: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Keys could not be found.
+    #[error("{0}")]
+    Credentials(String),
+    /// The store does not do what it must.
+    #[error("{attempt} failed on the store at {url}; check url, region, credentials and rights")]
+    Refused {
+        /// What was attempted.
+        attempt: &'static str,
+        /// Where.
+        url: String,
+        /// What the store said.
+        #[source]
+        source: object_store::Error,
+    },
+    /// The store would let two writers win.
+    #[error(
+        "the store at {url} lets a conditional put replace an object; two writers could both \
+         believe they had committed, so it can't be used"
+    )]
+    Unconditional {
+        /// Where.
+        url: String,
+    },
+}
+
+/// An open store.
+#[derive(Clone, Debug)]
+pub struct Store {
+    /// The lake's root. Reads and plain puts are tried until they succeed; conditional puts once.
+    pub objects: Arc<dyn ObjectStore>,
+    /// How it is doing.
+    pub health: Arc<StoreHealth>,
+    bare: Arc<dyn ObjectStore>,
+    url: String,
+}
+
+impl Store {
+    /// Makes sure that the store answers and does what the commit needs. It tries once, so that a
+    /// wrong key or address is told at once. `id` names the object it tries with.
+    ///
+    /// # Errors
+    /// If the store refuses a put, a read or a delete, or lets a conditional put replace an object.
+    pub async fn probe(&self, id: Uuid) -> Result<(), StoreError> {
+        probe::probe(&*self.bare, &self.url, id).await
+    }
+}
+
+/// Opens the store that `settings` name. It makes no request: see [`Store::probe`].
+///
+/// # Errors
+/// If the URL, the folder or the credentials can't be used.
+pub fn open_store(
+    settings: &StoreSettings,
+    clock: Arc<dyn Clock>,
+    rng: SmallRng,
+) -> Result<Store, StoreError> {
+    let url = Url::parse(&settings.url).map_err(|error| bad_url(settings, &error.to_string()))?;
+    let bare: Arc<dyn ObjectStore> = match url.scheme() {
+        "file" => open_folder(settings, &url)?,
+        "s3" => open_bucket(settings, &url)?,
+        other => {
+            return Err(bad_url(
+                settings,
+                &format!("`{other}` is not a kind of store"),
+            ));
+        }
+    };
+    let health = Arc::new(StoreHealth::default());
+    let retrying = Retrying::new(
+        Arc::clone(&bare),
+        settings.retry,
+        clock,
+        rng,
+        Arc::clone(&health),
+    );
+    Ok(Store {
+        objects: Arc::new(retrying),
+        health,
+        bare,
+        url: settings.url.clone(),
+    })
+}
+
+fn open_folder(settings: &StoreSettings, url: &Url) -> Result<Arc<dyn ObjectStore>, StoreError> {
+    let folder = url
+        .to_file_path()
+        .map_err(|()| bad_url(settings, "it is not an absolute path of this machine"))?;
+    let opened = DurableFolder::open(&folder, settings.fsync);
+    match opened {
+        Ok(store) => Ok(Arc::new(store)),
+        Err(source) => Err(StoreError::Folder { folder, source }),
+    }
+}
+
+fn open_bucket(settings: &StoreSettings, url: &Url) -> Result<Arc<dyn ObjectStore>, StoreError> {
+    let bucket = url
+        .host_str()
+        .filter(|bucket| !bucket.is_empty())
+        .ok_or_else(|| bad_url(settings, "it names no bucket"))?;
+    // Every answer that leaves it open whether a put took place must reach us: the client below
+    // tries nothing again by itself.
+    let once = RetryConfig {
+        max_retries: 0,
+        ..RetryConfig::default()
+    };
+    let client = ClientOptions::new()
+        .with_allow_http(settings.allow_http)
+        .with_connect_timeout(Duration::from_millis(settings.connect_timeout_ms))
+        .with_timeout(Duration::from_millis(settings.retry.attempt_timeout_ms));
+    let mut builder = settings
+        .credentials
+        .builder()?
+        .with_bucket_name(bucket)
+        .with_retry(once)
+        .with_client_options(client)
+        .with_virtual_hosted_style_request(!settings.path_style);
+    builder = with_place(builder, settings);
+    let store = builder.build().map_err(|source| StoreError::Refused {
+        attempt: "setting up the client",
+        url: settings.url.clone(),
+        source,
+    })?;
+    let prefix =
+        Path::from_url_path(url.path()).map_err(|error| bad_url(settings, &error.to_string()))?;
+    Ok(Arc::new(PrefixStore::new(store, prefix)))
+}
+
+fn with_place(mut builder: AmazonS3Builder, settings: &StoreSettings) -> AmazonS3Builder {
+    if let Some(endpoint) = &settings.endpoint {
+        builder = builder.with_endpoint(endpoint);
+    }
+    if let Some(region) = &settings.region {
+        builder = builder.with_region(region);
+    }
+    builder
+}
+
+fn bad_url(settings: &StoreSettings, detail: &str) -> StoreError {
+    StoreError::Url {
+        url: settings.url.clone(),
+        detail: detail.into(),
+    }
+}

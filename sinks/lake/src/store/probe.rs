@@ -1,0 +1,48 @@
+//! Asks a store, before anything relies on it, whether it does what the commit needs.
+
+use object_store::path::Path;
+use object_store::{Error, ObjectStore, ObjectStoreExt, PutMode, PutPayload};
+use uuid::Uuid;
+
+use super::StoreError;
+
+/// Puts, reads and deletes a small object under `_tidegauge/probe` of the store's root, and makes
+/// sure that a conditional put does not replace it. `objects` should be a store that gives up; `url`
+/// is what messages name.
+///
+/// # Errors
+/// If the store refuses one of them, or lets the second conditional put win.
+pub(super) async fn probe(
+    objects: &dyn ObjectStore,
+    url: &str,
+    id: Uuid,
+) -> Result<(), StoreError> {
+    let path = Path::from(format!("_tidegauge/probe/{id}"));
+    let refused = |attempt| {
+        move |source| StoreError::Refused {
+            attempt,
+            url: url.into(),
+            source,
+        }
+    };
+    let create = async |body: &'static str| {
+        let body = PutPayload::from_static(body.as_bytes());
+        objects.put_opts(&path, body, PutMode::Create.into()).await
+    };
+    create("1").await.map_err(refused("putting an object"))?;
+    let second = create("2").await;
+    let read = objects
+        .get(&path)
+        .await
+        .map_err(refused("reading an object"))?;
+    let read = read.bytes().await.map_err(refused("reading an object"))?;
+    objects
+        .delete(&path)
+        .await
+        .map_err(refused("deleting an object"))?;
+    match second {
+        Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) if read == "1" => Ok(()),
+        Ok(_) => Err(StoreError::Unconditional { url: url.into() }),
+        Err(source) => Err(refused("a conditional put")(source)),
+    }
+}
