@@ -92,7 +92,7 @@ mod as_bytes {
         }
 
         fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<Vec<T>, E> {
-            if bytes.len() % size_of::<T>() != 0 {
+            if !bytes.len().is_multiple_of(size_of::<T>()) {
                 return Err(E::invalid_length(bytes.len(), &self));
             }
             Ok(bytemuck::allocation::pod_collect_to_vec(bytes))

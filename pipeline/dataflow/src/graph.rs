@@ -1,12 +1,12 @@
 //! The graph, as one reads the way of the data.
 
 use crossbeam_channel::{Receiver, Sender};
-use tidegauge_model::SourceEvent;
+use tidegauge_model::{SourceControl, SourceEvent};
 use timely::dataflow::operators::vec::Broadcast;
 use timely::dataflow::operators::{ConnectLoop, Feedback};
 use timely::worker::Worker;
 
-use crate::intake::Intake;
+use crate::intake::{Bounds, Intake};
 use crate::operators::assemble::assemble;
 use crate::operators::mint::{Mint, MintEnds, mint};
 use crate::operators::sources::sources;
@@ -22,6 +22,7 @@ use crate::windows::Windows;
 pub(crate) struct Ends<R> {
     pub(crate) events: Receiver<SourceEvent>,
     pub(crate) events_bell: Bell,
+    pub(crate) controls: Sender<SourceControl>,
     pub(crate) recovered: Recovered,
     pub(crate) outlet: Outlet<R>,
     /// On worker 0 only.
@@ -37,13 +38,18 @@ pub(crate) fn build<R: Receipt>(worker: &mut Worker, settings: &Settings, ends: 
     let Ends {
         events,
         events_bell,
+        controls,
         recovered,
         outlet,
         mint: mint_ends,
         drafts,
         board,
     } = ends;
-    let intake = Intake::new(index, peers, settings.in_flight_bytes, board.clone());
+    let bounds = Bounds {
+        in_flight: settings.in_flight_bytes,
+        open_windows: settings.open_window_bytes,
+    };
+    let intake = Intake::new(index, peers, bounds, controls, board.clone());
     let first = Mint::new(
         settings.clone(),
         peers,

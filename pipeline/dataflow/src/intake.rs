@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use tidegauge_model::{Chunk, Counts, Definition, Partition, PartitionCut, SourceEvent};
+use crossbeam_channel::Sender;
+use tidegauge_model::{
+    Chunk, Counts, Definition, MINUTE_MS, Partition, PartitionCut, SourceControl, SourceEvent,
+};
 
 use crate::batch::Batch;
 use crate::open::Open;
@@ -13,11 +16,24 @@ use crate::watermark::Progress;
 /// Bytes a sample counts for in bounds.
 const SAMPLE_BYTES: u64 = 12;
 
+/// How far ahead of the watermark a partition may be while open windows are over their bound.
+const AHEAD_MS: i64 = MINUTE_MS;
+
+/// What a worker may hold.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    /// Bytes of samples taken and not yet committed.
+    pub(crate) in_flight: u64,
+    /// Bytes of samples in open windows.
+    pub(crate) open_windows: u64,
+}
+
 /// One worker's intake.
 pub(crate) struct Intake {
     worker: usize,
     peers: u64,
-    bound_bytes: u64,
+    bounds: Bounds,
+    controls: Sender<SourceControl>,
     next_slot: u32,
     open: Option<Open>,
     partitions: BTreeMap<Partition, Registered>,
@@ -36,15 +52,23 @@ struct Registered {
     targets: Vec<u32>,
     progress: Progress,
     progress_changed: bool,
+    paused: bool,
     cut: Option<PartitionCut>,
 }
 
 impl Intake {
-    pub(crate) fn new(worker: usize, peers: usize, bound_bytes: u64, board: Board) -> Self {
+    pub(crate) fn new(
+        worker: usize,
+        peers: usize,
+        bounds: Bounds,
+        controls: Sender<SourceControl>,
+        board: Board,
+    ) -> Self {
         Self {
             worker,
             peers: peers as u64,
-            bound_bytes,
+            bounds,
+            controls,
             next_slot: 0,
             open: None,
             partitions: BTreeMap::new(),
@@ -63,7 +87,7 @@ impl Intake {
 
     /// Whether uncommitted samples are within their bound.
     pub(crate) fn has_room(&self) -> bool {
-        self.in_flight() * SAMPLE_BYTES < self.bound_bytes
+        self.in_flight() * SAMPLE_BYTES < self.bounds.in_flight
     }
 
     fn in_flight(&self) -> u64 {
@@ -84,6 +108,7 @@ impl Intake {
             self.sealed.pop_front();
         }
         self.open = Some(open);
+        self.hold_back(open);
         let mut report = Report {
             worker: self.worker,
             epoch: open.epoch - 1,
@@ -111,6 +136,36 @@ impl Intake {
         });
         self.counts = Counts::default();
         report
+    }
+
+    /// While open windows hold more than their bound, pauses the partitions furthest ahead, never
+    /// those that hold the watermark back.
+    fn hold_back(&mut self, open: Open) {
+        let held = self
+            .board
+            .read()
+            .open_samples
+            .get(self.worker)
+            .copied()
+            .unwrap_or_default();
+        let crowded = held * SAMPLE_BYTES > self.bounds.open_windows;
+        for (partition, registered) in &mut self.partitions {
+            let ahead = match (registered.progress.watermark, open.watermark) {
+                (Some(own), Some(least)) => own - least > AHEAD_MS,
+                (own, _) => own.is_some(),
+            };
+            if registered.paused != (crowded && ahead) {
+                registered.paused = !registered.paused;
+                let ask = if registered.paused {
+                    SourceControl::Pause
+                } else {
+                    SourceControl::Resume
+                };
+                tracing::info!(%partition, paused = registered.paused, held, "open windows are over their bound");
+                // A source that is gone reads nothing anyway.
+                let _ = self.controls.send(ask(partition.clone()));
+            }
+        }
     }
 
     /// Takes one event into the open epoch.
@@ -156,6 +211,7 @@ impl Intake {
             targets: Vec::new(),
             progress: Progress::new(lateness_ms),
             progress_changed: true,
+            paused: false,
             cut: None,
         };
         self.partitions.insert(partition, registered);

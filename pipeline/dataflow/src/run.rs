@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crossbeam_channel::{Receiver, Sender};
 use serde::{Deserialize, Serialize};
-use tidegauge_model::SourceEvent;
+use tidegauge_model::{SourceControl, SourceEvent};
 use timely::CommunicationConfig;
 
 use crate::graph::{Ends, build};
@@ -74,6 +74,8 @@ pub struct WorkerEnds<R> {
     pub events: Receiver<SourceEvent>,
     /// Rung by its sources.
     pub events_bell: Bell,
+    /// What is asked of its sources.
+    pub controls: Sender<SourceControl>,
     /// Its open windows.
     pub recovered: Recovered,
     /// Where its seals go.
@@ -145,6 +147,7 @@ pub fn run<R: Receipt>(
         let WorkerEnds {
             events,
             events_bell,
+            controls,
             recovered,
             outlet,
         } = taken(&ends[worker.index() - first]);
@@ -176,6 +179,7 @@ pub fn run<R: Receipt>(
             Ends {
                 events,
                 events_bell,
+                controls,
                 recovered,
                 outlet,
                 mint,

@@ -109,3 +109,13 @@ pub enum SourceEvent {
         reason: String,
     },
 }
+
+/// What the dataflow asks of a source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SourceControl {
+    /// Read no more of the partition for now: it is ahead of others, and what it brings must wait in
+    /// memory for them.
+    Pause(Partition),
+    /// Read on.
+    Resume(Partition),
+}

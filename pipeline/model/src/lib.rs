@@ -16,7 +16,7 @@ mod tier;
 mod value;
 mod window;
 
-pub use chunk::{Chunk, Columns, Definition, SourceEvent};
+pub use chunk::{Chunk, Columns, Definition, SourceControl, SourceEvent};
 pub use counts::Counts;
 pub use partition::{NextOffset, Partition, PartitionCut, RecordMark};
 pub use reject::{REJECT_BYTES, Reject, RejectReason};

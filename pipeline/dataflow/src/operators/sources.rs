@@ -3,6 +3,8 @@
 //! Whatever has come when the next epoch opens belongs to the epoch that ends; no barrier, no
 //! agreement between workers. The cut is in the report, and so in the commit.
 
+use std::rc::Rc;
+
 use crossbeam_channel::Receiver;
 use tidegauge_model::SourceEvent;
 use timely::container::CapacityContainerBuilder;
@@ -33,7 +35,7 @@ pub(crate) fn sources<'scope>(
 ) {
     let mut builder = OperatorBuilder::new("sources".to_owned(), scope);
     let info = builder.operator_info();
-    let activator = scope.worker().activator_for(info.address.clone());
+    let activator = scope.worker().activator_for(Rc::clone(&info.address));
     bell.hang(scope.worker().sync_activator_for(info.address.to_vec()));
     // No output follows from the input: the loop through the minter must not be a progress cycle.
     let mut opens = builder.new_input_connection(opens, Pipeline, []);

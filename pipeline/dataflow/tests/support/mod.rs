@@ -17,14 +17,14 @@ use tidegauge_model::{
 
 /// A sample as a producer writes it.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Sample {
-    pub series: usize,
-    pub time: i64,
-    pub value: f64,
+pub(crate) struct Sample {
+    pub(crate) series: usize,
+    pub(crate) time: i64,
+    pub(crate) value: f64,
 }
 
 /// The series with the number `n`.
-pub fn series(n: usize) -> Series {
+pub(crate) fn series(n: usize) -> Series {
     let name = format!("metric.{}", n % 3);
     let host = format!("web-{n:02}");
     Series::new(
@@ -38,21 +38,21 @@ pub fn series(n: usize) -> Series {
 
 /// What has been committed, as a store would hold it.
 #[derive(Clone, Default)]
-pub struct Shelves {
-    pub main: Vec<(SeriesId, i64, f64)>,
-    pub overlay: Vec<(SeriesId, i64, f64)>,
-    pub rollups: BTreeMap<Tier, Vec<(SeriesId, i64, Rollup)>>,
-    pub seen: BTreeSet<(SeriesId, i64)>,
-    pub rejects: usize,
-    pub drafts: Vec<Draft<usize>>,
-    pub next: BTreeMap<Partition, i64>,
+pub(crate) struct Shelves {
+    pub(crate) main: Vec<(SeriesId, i64, f64)>,
+    pub(crate) overlay: Vec<(SeriesId, i64, f64)>,
+    pub(crate) rollups: BTreeMap<Tier, Vec<(SeriesId, i64, Rollup)>>,
+    pub(crate) seen: BTreeSet<(SeriesId, i64)>,
+    pub(crate) rejects: usize,
+    pub(crate) drafts: Vec<Draft<usize>>,
+    pub(crate) next: BTreeMap<Partition, i64>,
     /// All of the above after each commit.
-    pub history: Vec<Shelves>,
+    pub(crate) history: Vec<Shelves>,
 }
 
 impl Shelves {
     /// What stood after the first `commits` commits.
-    pub fn first(&self, commits: usize) -> Self {
+    pub(crate) fn first(&self, commits: usize) -> Self {
         self.history[commits - 1].clone()
     }
 
@@ -90,7 +90,7 @@ impl Shelves {
     }
 
     /// Every minute ever marked dirty.
-    pub fn dirty(&self) -> BTreeSet<i64> {
+    pub(crate) fn dirty(&self) -> BTreeSet<i64> {
         self.drafts
             .iter()
             .flat_map(|draft| draft.dirty.iter().copied())
@@ -98,12 +98,12 @@ impl Shelves {
     }
 
     /// The raw tier as readers see it.
-    pub fn settled(&self) -> BTreeMap<(SeriesId, i64), f64> {
+    pub(crate) fn settled(&self) -> BTreeMap<(SeriesId, i64), f64> {
         settle(self.main.iter().chain(&self.overlay).copied())
     }
 
     /// What a new life starts from, made the naive way.
-    pub fn recover(&self, settings: &Settings, all: usize) -> Recovered {
+    pub(crate) fn recover(&self, settings: &Settings, all: usize) -> Recovered {
         let Some(last) = self.drafts.last() else {
             return Recovered::default();
         };
@@ -156,7 +156,9 @@ impl Shelves {
 }
 
 /// Equal (series, time) settled: the oracle of the raw tier.
-pub fn settle(rows: impl Iterator<Item = (SeriesId, i64, f64)>) -> BTreeMap<(SeriesId, i64), f64> {
+pub(crate) fn settle(
+    rows: impl Iterator<Item = (SeriesId, i64, f64)>,
+) -> BTreeMap<(SeriesId, i64), f64> {
     let mut settled = BTreeMap::new();
     for (series, time, value) in rows {
         settled
@@ -168,7 +170,9 @@ pub fn settle(rows: impl Iterator<Item = (SeriesId, i64, f64)>) -> BTreeMap<(Ser
 }
 
 /// The oracle of the 1-minute tier.
-pub fn minutes(samples: &BTreeMap<(SeriesId, i64), f64>) -> BTreeMap<(SeriesId, i64), Rollup> {
+pub(crate) fn minutes(
+    samples: &BTreeMap<(SeriesId, i64), f64>,
+) -> BTreeMap<(SeriesId, i64), Rollup> {
     let mut groups: BTreeMap<(SeriesId, i64), (Vec<i64>, Vec<f64>)> = BTreeMap::new();
     for (&(series, time), &value) in samples {
         let group = groups
@@ -185,7 +189,9 @@ pub fn minutes(samples: &BTreeMap<(SeriesId, i64), f64>) -> BTreeMap<(SeriesId, 
 }
 
 /// The oracle of the 1-hour tier.
-pub fn hours(minutes: &BTreeMap<(SeriesId, i64), Rollup>) -> BTreeMap<(SeriesId, i64), Rollup> {
+pub(crate) fn hours(
+    minutes: &BTreeMap<(SeriesId, i64), Rollup>,
+) -> BTreeMap<(SeriesId, i64), Rollup> {
     let mut hours: BTreeMap<(SeriesId, i64), Rollup> = BTreeMap::new();
     for (&(series, start), row) in minutes {
         hours
@@ -197,28 +203,27 @@ pub fn hours(minutes: &BTreeMap<(SeriesId, i64), Rollup>) -> BTreeMap<(SeriesId,
 }
 
 /// A partition that a script plays: samples in the order they are read, and how far they have been.
-pub struct Script {
-    pub partition: Partition,
-    pub samples: Vec<Sample>,
+pub(crate) struct Script {
+    pub(crate) partition: Partition,
+    pub(crate) samples: Vec<Sample>,
 }
 
 /// One life of a pipeline.
-pub struct Life {
-    pub settings: Settings,
-    pub cluster: Cluster,
-    pub shelves: Arc<Mutex<Shelves>>,
+pub(crate) struct Life {
+    pub(crate) cluster: Cluster,
+    pub(crate) shelves: Arc<Mutex<Shelves>>,
     events: Vec<(Sender<SourceEvent>, Bell)>,
     ticks: (Sender<Tick>, Bell),
     committed: Arc<AtomicU64>,
     threads: Vec<thread::JoinHandle<()>>,
     known: BTreeMap<Partition, BTreeMap<usize, u32>>,
-    pub board: Board,
+    pub(crate) board: Board,
 }
 
 impl Life {
     /// Starts the processes of a cluster of `workers` each in threads of this one, from what
     /// `shelves` hold.
-    pub fn start(
+    pub(crate) fn start(
         settings: &Settings,
         hosts: &[String],
         workers: usize,
@@ -232,7 +237,6 @@ impl Life {
         let ticks_bell = Bell::default();
         let committed = Arc::new(AtomicU64::new(0));
         let mut life = Self {
-            settings: settings.clone(),
             cluster: Cluster {
                 workers,
                 process: 0,
@@ -319,13 +323,14 @@ impl Life {
         WorkerEnds {
             events,
             events_bell,
+            controls: unbounded().0,
             recovered,
             outlet,
         }
     }
 
     /// Registers the partition with the worker that owns it.
-    pub fn register(&mut self, partition: &Partition, lateness_ms: i64) {
+    pub(crate) fn register(&mut self, partition: &Partition, lateness_ms: i64) {
         self.known.insert(partition.clone(), BTreeMap::new());
         let registered = SourceEvent::Registered {
             partition: partition.clone(),
@@ -335,7 +340,13 @@ impl Life {
     }
 
     /// Plays the samples of `script` at `range` as one chunk, read at `now`.
-    pub fn play(&mut self, script: &Script, range: std::ops::Range<usize>, now: i64, ended: bool) {
+    pub(crate) fn play(
+        &mut self,
+        script: &Script,
+        range: std::ops::Range<usize>,
+        now: i64,
+        ended: bool,
+    ) {
         let known = self.known.get_mut(&script.partition).expect("registered");
         let mut samples = Columns::default();
         let mut definitions = Vec::new();
@@ -372,7 +383,7 @@ impl Life {
         bell.ring();
     }
 
-    pub fn tick(&self, now: i64, seal: bool) {
+    pub(crate) fn tick(&self, now: i64, seal: bool) {
         self.ticks
             .0
             .send(Tick {
@@ -389,7 +400,7 @@ impl Life {
     }
 
     /// Ends this life with a last commit.
-    pub fn stop(self, now: i64) -> Shelves {
+    pub(crate) fn stop(self, now: i64) -> Shelves {
         // The script ends with proofs of idleness up to here: all before them is taken then.
         let complete = now - 20_000;
         let taken = |(events, _): &(Sender<SourceEvent>, Bell)| events.is_empty();
