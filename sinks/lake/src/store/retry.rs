@@ -178,13 +178,16 @@ async fn buffered(found: GetResult) -> Result<GetResult> {
     })
 }
 
-/// A put into a bucket that is not there is "not found"; but buckets come back.
-fn no_place(error: Error) -> Error {
+/// No answer to a plain put is final: a bucket that is not found comes back, and a 409, which the
+/// client reports as "exists already", means that two writes met.
+fn not_final(error: Error) -> Error {
     match error {
-        Error::NotFound { path, source } => Error::Generic {
-            store: "lake",
-            source: format!("no place for {path}: {source}").into(),
-        },
+        Error::NotFound { path, source } | Error::AlreadyExists { path, source } => {
+            Error::Generic {
+                store: "lake",
+                source: format!("putting {path}: {source}").into(),
+            }
+        }
         other => other,
     }
 }
@@ -199,7 +202,7 @@ impl ObjectStore for Retrying {
     ) -> Result<PutResult> {
         let attempt = || self.inner.put_opts(at, body.clone(), options.clone());
         if options.mode == PutMode::Overwrite {
-            self.retried("put", at, || attempt().map_err(no_place))
+            self.retried("put", at, || attempt().map_err(not_final))
                 .await
         } else {
             self.once(attempt()).await
