@@ -20,7 +20,7 @@ pub use action::{Action, Add, CommitInfo, Format, MetaData, Protocol, Remove, Tx
 pub use commit::{Commit, CommitKind, FileChanges};
 pub use datafile::{DataFile, FileKind, Key};
 pub use entry::{delta_entry, parse_commit};
-pub use log::{LogError, LogReader};
+pub use log::{LogError, LogReader, Versioned};
 pub use schema::{columns, delta_schema};
 pub use state::{Birth, LakeState, REMOVED_KEPT_MS, TableState};
 pub use statefile::{StateMark, StatePointer, decode_state, encode_state};
