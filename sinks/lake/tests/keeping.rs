@@ -24,7 +24,7 @@ fn a_week_of_commits_leaves_as_many_objects_as_a_day() {
         let writer = lake.writer(1).await;
         let mut after_a_day = 0;
         // One commit in 80 s: an eighth of what ten seconds make, and as many a checkpoint.
-    for epoch in 1..=60_480_u64 / 8 {
+        for epoch in 1..=60_480_u64 / 8 {
             let name = epoch.to_string();
             writer
                 .commit(stream(epoch, &name))
