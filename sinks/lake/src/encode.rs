@@ -66,7 +66,15 @@ pub fn encode_sealed(
         for day in run::rollups_by_day(runs) {
             let RollupRuns { runs, time, rows } = &*day;
             let (table, kind) = (Table::of(*tier), FileKind::Main);
-            files.extend(encode_rollups(table, runs, time, rows, kind, profile, ids())?);
+            files.extend(encode_rollups(
+                table,
+                runs,
+                time,
+                rows,
+                kind,
+                profile,
+                ids(),
+            )?);
         }
     }
     for seen in by_day(&sealed.series, |seen| seen.first_seen).values() {

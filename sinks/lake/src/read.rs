@@ -42,7 +42,9 @@ pub enum ReadError {
         source: parquet::errors::ParquetError,
     },
     /// A file has not the columns that its table has.
-    #[error("{path} does not hold what its table holds: {what}; it was not written by this program")]
+    #[error(
+        "{path} does not hold what its table holds: {what}; it was not written by this program"
+    )]
     Foreign {
         /// The object.
         path: Path,

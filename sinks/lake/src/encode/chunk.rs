@@ -125,15 +125,39 @@ impl<'z> Chunk<'z> {
 
     /// A data page: levels, where the column may hold nulls, and values.
     pub(crate) fn page(&mut self, body: &[u8], page: PageRows) -> Result<()> {
+        let compressed = self.compress(body)?;
+        self.put_data(compressed, body.len(), page)
+    }
+
+    /// The smaller of two forms of the same data page.
+    pub(crate) fn smaller_page(
+        &mut self,
+        one: (&[u8], PageRows),
+        other: (&[u8], PageRows),
+    ) -> Result<()> {
+        let (first, second) = (self.compress(one.0)?, self.compress(other.0)?);
+        if first.len() <= second.len() {
+            self.put_data(first, one.0.len(), one.1)
+        } else {
+            self.put_data(second, other.0.len(), other.1)
+        }
+    }
+
+    fn put_data(&mut self, compressed: Bytes, uncompressed: usize, page: PageRows) -> Result<()> {
         let data = Page::DataPage {
-            buf: self.compress(body)?,
+            buf: compressed,
             num_values: count_of(page.rows)?,
             encoding: page.encoding,
             def_level_encoding: Encoding::RLE,
             rep_level_encoding: Encoding::RLE,
             statistics: None,
         };
-        let (offset, size) = self.put(data, body.len())?;
+        let (offset, size) = self.put(data, uncompressed)?;
+        self.note(offset, size, page)
+    }
+
+    /// Enters a page into the indexes.
+    fn note(&mut self, offset: u64, size: u64, page: PageRows) -> Result<()> {
         self.first_page.get_or_insert(offset);
         if !self.encodings.contains(&page.encoding) {
             self.encodings.push(page.encoding);
@@ -145,17 +169,16 @@ impl<'z> Chunk<'z> {
         );
         self.rows += page.rows;
         self.nulls += page.nulls;
-        match page.bounds {
-            Some(bounds) => {
-                let (least, most) = bounds.bytes();
-                self.column_index
-                    .append(false, least, most, as_i64(page.nulls));
-                match &mut self.bounds {
-                    Some(all) => all.widen(&bounds),
-                    None => self.bounds = Some(bounds),
-                }
-            }
-            None => self.column_index.to_invalid(),
+        let Some(bounds) = page.bounds else {
+            self.column_index.to_invalid();
+            return Ok(());
+        };
+        let (least, most) = bounds.bytes();
+        self.column_index
+            .append(false, least, most, as_i64(page.nulls));
+        match &mut self.bounds {
+            Some(all) => all.widen(&bounds),
+            None => self.bounds = Some(bounds),
         }
         Ok(())
     }

@@ -42,7 +42,19 @@ pub(crate) fn intern(values: &[i64]) -> Option<Dictionary> {
         };
         found.indices.push(last);
     }
-    Some(found)
+    (!is_better_as_deltas(&found)).then_some(found)
+}
+
+/// Where values are evenly spaced, as window starts and times without jitter are, deltas are nearly
+/// free, and a dictionary of more than a hundredth of the rows is not.
+fn is_better_as_deltas(found: &Dictionary) -> bool {
+    let distinct = found.values.len();
+    if distinct * 100 < found.indices.len() || distinct < 64 {
+        return false;
+    }
+    let step = |i: usize| found.values[i].wrapping_sub(found.values[i - 1]);
+    let even = (2..distinct).filter(|&i| step(i) == step(i - 1)).count();
+    even * 10 > distinct * 9
 }
 
 /// A value that stands for fewer than eight rows costs more than its delta.

@@ -7,7 +7,7 @@ use parquet::errors::Result;
 
 use super::chunk::{Bounds, Chunk, PageRows};
 use super::hybrid::{index_bytes, put_repeated, start_indices};
-use super::span::{Span, cut};
+use super::span::{Span, alike, cut};
 use super::writer::Group;
 
 /// The three of them, in pages of `page_rows` rows.
@@ -36,7 +36,7 @@ fn texts<'a>(
         for span in piece {
             let text = text(span);
             match page.last_mut() {
-                Some(last) if last.0 == text => last.2 += span.rows,
+                Some(last) if alike(last.0, text) => last.2 += span.rows,
                 _ => {
                     let next = u32::try_from(places.len()).expect("one a row at most");
                     let place = *places.entry(text).or_insert_with(|| {

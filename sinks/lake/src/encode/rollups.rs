@@ -42,10 +42,9 @@ fn write(
     profile: &Profile,
 ) -> Result<Vec<u8>> {
     let mut file = FileWriter::new(&file_schema(table), profile)?;
-    let groups = cut(spans, profile.row_group_rows);
-    let chunks = time
-        .chunks(profile.row_group_rows)
-        .zip(rows.chunks(profile.row_group_rows));
+    let group_rows = profile.row_group_rows.max(1);
+    let groups = cut(spans, group_rows);
+    let chunks = time.chunks(group_rows).zip(rows.chunks(group_rows));
     for (spans, (time, rows)) in groups.iter().zip(chunks) {
         file.row_group(|group| columns(group, spans, time, rows, profile))?;
     }

@@ -45,10 +45,9 @@ fn write(
     profile: &Profile,
 ) -> Result<Vec<u8>> {
     let mut file = FileWriter::new(&samples_schema(values), profile)?;
-    let groups = cut(spans, profile.row_group_rows);
-    let rows = time
-        .chunks(profile.row_group_rows)
-        .zip(value.chunks(profile.row_group_rows));
+    let group_rows = profile.row_group_rows.max(1);
+    let groups = cut(spans, group_rows);
+    let rows = time.chunks(group_rows).zip(value.chunks(group_rows));
     for (spans, (time, value)) in groups.iter().zip(rows) {
         file.row_group(|group| columns(group, spans, time, value, values, profile))?;
     }
@@ -67,9 +66,11 @@ fn columns(
     group.column(|chunk| integers::integers(chunk, profile.time_page_rows, time, true))?;
     match values {
         Values::Plain => group.column(|chunk| {
-            doubles::optional_doubles(chunk, profile.page_rows, value, |row| is_stale(value[row]))
+            doubles::optional_doubles(chunk, profile.plain_page_rows, value, |row| {
+                is_stale(value[row])
+            })
         }),
-        Values::Compact => compact(group, spans, value, profile.page_rows),
+        Values::Compact => compact(group, spans, value, profile),
     }
 }
 
@@ -77,8 +78,9 @@ fn compact(
     group: &mut Group<'_>,
     spans: &[Span<'_>],
     value: &[f64],
-    page_rows: usize,
+    profile: &Profile,
 ) -> Result<()> {
+    let page_rows = profile.page_rows;
     let mut decimals = Decimals::default();
     let mut rest = value;
     for span in spans {
@@ -91,7 +93,8 @@ fn compact(
         exponent,
         rest,
     } = &decimals;
-    group.column(|chunk| integers::planes(chunk, page_rows, mantissa))?;
+    group
+        .column(|chunk| integers::mantissas(chunk, page_rows, profile.try_both, spans, mantissa))?;
     group.column(|chunk| integers::small(chunk, page_rows, exponent, IS_NULL, MOST))?;
     group.column(|chunk| {
         doubles::optional_doubles(chunk, page_rows, rest, |row| exponent[row] != IN_REST)

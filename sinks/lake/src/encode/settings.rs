@@ -22,14 +22,18 @@ impl Default for EncodeSettings {
             commit: Profile {
                 zstd_level: 1,
                 page_rows: 1 << 17,
+                plain_page_rows: 1 << 17,
                 time_page_rows: 1 << 20,
                 row_group_rows: 1 << 20,
+                try_both: false,
             },
             compaction: Profile {
-                zstd_level: 9,
+                zstd_level: 6,
                 page_rows: 1 << 17,
-                time_page_rows: 1 << 20,
-                row_group_rows: 1 << 20,
+                plain_page_rows: 1 << 19,
+                time_page_rows: 1 << 21,
+                row_group_rows: 1 << 21,
+                try_both: true,
             },
         }
     }
@@ -52,10 +56,14 @@ pub enum Values {
 pub struct Profile {
     /// Level of zstd, 1 to 22.
     pub zstd_level: i32,
-    /// Rows a page of keys and values: what a reader of one series reads at least.
+    /// Rows a page of keys and of compact values: what a reader of one series reads at least.
     pub page_rows: usize,
+    /// Rows a page of plain values. What repeats in them lies further apart.
+    pub plain_page_rows: usize,
     /// Rows a page of times. Times repeat from series to series and are nearly free in large pages.
     pub time_page_rows: usize,
     /// Rows a row group.
     pub row_group_rows: usize,
+    /// Whether each page of compact values is tried in two encodings and the smaller kept.
+    pub try_both: bool,
 }

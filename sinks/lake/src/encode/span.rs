@@ -44,23 +44,42 @@ pub(crate) struct Span<'a> {
 }
 
 /// Resolves runs; those without rows leave no trace.
+///
+/// The strings of a series lie somewhere in memory and are looked at once, here: neighbours with
+/// equal names share one slice from then on, so that telling them alike is comparing pointers.
 pub(crate) fn spans<R: KeyedRun>(runs: &[R]) -> Vec<Span<'_>> {
-    runs.iter()
-        .filter(|run| run.rows() > 0)
-        .map(|run| {
-            let key = run.key();
-            Span {
-                tenant: key.tenant(),
-                name: key.name(),
-                id: key.series_id().as_i64(),
-                rows: run.rows(),
-            }
-        })
-        .collect()
+    let mut spans = Vec::with_capacity(runs.len());
+    let (mut tenant, mut name) = ("", "");
+    for run in runs.iter().filter(|run| run.rows() > 0) {
+        let key = run.key();
+        let (its_tenant, its_name) = (key.tenant(), key.name());
+        if its_tenant != tenant {
+            tenant = its_tenant;
+        }
+        if its_name != name {
+            name = its_name;
+        }
+        spans.push(Span {
+            tenant,
+            name,
+            id: key.series_id().as_i64(),
+            rows: run.rows(),
+        });
+    }
+    spans
+}
+
+/// Whether two strings are equal; quick where they are the same slice.
+pub(crate) fn alike(one: &str, other: &str) -> bool {
+    std::ptr::eq(one, other) || one == other
 }
 
 /// Cuts spans into pieces of `rows` rows each, the last one shorter.
 pub(crate) fn cut<'a>(spans: &[Span<'a>], rows: usize) -> Vec<Vec<Span<'a>>> {
+    let rows = rows.max(1);
+    if spans.iter().map(|span| span.rows).sum::<usize>() <= rows {
+        return vec![spans.to_vec()];
+    }
     let mut pieces = Vec::new();
     let mut piece = Vec::new();
     let mut room = rows;
