@@ -122,6 +122,7 @@ fn put_planes(body: &mut Vec<u8>, values: &[i64]) {
 /// Lengths of pages of at most `page_rows` rows that, with `by_name`, end where a name does once
 /// they hold a sixteenth of that.
 fn pages_by_name(spans: &[Span<'_>], page_rows: usize, by_name: bool) -> Vec<usize> {
+    let page_rows = page_rows.max(1);
     let mut lengths = Vec::new();
     let mut length = 0;
     for (i, span) in spans.iter().enumerate() {
