@@ -11,6 +11,7 @@ mod project;
 mod read;
 mod store;
 mod sweep;
+mod upkeep;
 
 pub use checkpoint::{KeepError, Kept};
 pub use claim::ClaimError;
@@ -29,3 +30,4 @@ pub use store::{
     StoreSettings, open_store,
 };
 pub use sweep::orphans;
+pub use upkeep::{RetentionSettings, Upkeep, UpkeepError, UpkeepReport, UpkeepSettings};

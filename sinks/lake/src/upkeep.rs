@@ -1,0 +1,198 @@
+//! Upkeep: repairs dirty windows, compacts, removes what has expired, and deletes what no commit
+//! names any more.
+//!
+//! It is one task, so its jobs are serial: what one has read, no other has removed. The stream only
+//! ever adds files meanwhile. Each job ends in one commit through the same [`Committer`] as the
+//! stream's, so readers see all of it or nothing, and a crash leaves objects that the sweep finds.
+//! Encoding costs processor time between awaits: run it on a thread of its own, so that ingest never
+//! waits for it.
+
+mod compact;
+mod expire;
+mod lane;
+mod patch;
+mod plan;
+mod repair;
+mod settings;
+mod sweep;
+mod write;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use object_store::ObjectStore;
+use parking_lot::Mutex;
+use thiserror::Error;
+use tidegauge_tables::{CommitKind, FileChanges, LakeState, Table};
+use uuid::Uuid;
+
+use crate::clock::Clock;
+use crate::commit::{CommitError, Committer, Draft};
+use crate::encode::{EncodeError, EncodeSettings};
+use crate::read::ReadError;
+pub use settings::{RetentionSettings, UpkeepSettings};
+
+/// Why a pass of upkeep broke off. What it committed before stays; the next pass goes on.
+#[derive(Debug, Error)]
+pub enum UpkeepError {
+    /// A commit did not take place.
+    #[error("upkeep could not commit")]
+    Commit(#[from] CommitError),
+    /// Files could not be read.
+    #[error("upkeep could not read what it works on")]
+    Read(#[from] ReadError),
+    /// A file could not be made.
+    #[error("upkeep could not encode a file")]
+    Encode(#[from] EncodeError),
+    /// The store refused a put, a listing or a delete.
+    #[error("upkeep was refused by the store")]
+    Store(#[from] object_store::Error),
+}
+
+/// What one pass did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct UpkeepReport {
+    /// Dirty minutes repaired.
+    pub minutes_repaired: u64,
+    /// Rollup rows written by repairs, in all tiers.
+    pub rows_repaired: u64,
+    /// Merges of files.
+    pub merges: u64,
+    /// Files that merges took in.
+    pub files_merged: u64,
+    /// Files that merges wrote.
+    pub files_written: u64,
+    /// Files removed because all their rows have expired.
+    pub files_expired: u64,
+    /// Objects deleted.
+    pub objects_deleted: u64,
+}
+
+/// The one task that keeps a lake in shape.
+#[derive(Debug)]
+pub struct Upkeep {
+    committer: Committer,
+    store: Arc<dyn ObjectStore>,
+    settings: UpkeepSettings,
+    encode: EncodeSettings,
+    clock: Arc<dyn Clock>,
+    memory: Mutex<Memory>,
+}
+
+/// What a pass remembers for later ones. Losing it costs a delay, nothing else.
+#[derive(Debug, Default)]
+struct Memory {
+    /// The lake's version at the start of past passes, with the wall clock: how old a file is.
+    passes: VecDeque<(u64, i64)>,
+    /// The stream's last epoch and when it was first seen.
+    epoch: Option<(u64, i64)>,
+    /// When objects were last listed.
+    swept_at: Option<i64>,
+}
+
+impl Upkeep {
+    /// Upkeep of the lake that `committer` writes, over the same `store`.
+    #[must_use]
+    pub fn new(
+        committer: Committer,
+        store: Arc<dyn ObjectStore>,
+        settings: UpkeepSettings,
+        encode: EncodeSettings,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self {
+            committer,
+            store,
+            settings,
+            encode,
+            clock,
+            memory: Mutex::default(),
+        }
+    }
+
+    /// Runs passes for ever, the interval apart. An error is logged and the pass tried again, but
+    /// for a newer writer's: then nothing that this one does can count.
+    ///
+    /// # Errors
+    /// [`CommitError::Fenced`].
+    pub async fn run(&self) -> Result<(), UpkeepError> {
+        let interval = Duration::from_millis(self.settings.interval_ms);
+        loop {
+            if self.settings.enabled {
+                match self.run_once().await {
+                    Ok(report) if report == UpkeepReport::default() => {}
+                    Ok(report) => tracing::info!(?report, "upkeep"),
+                    Err(UpkeepError::Commit(error @ CommitError::Fenced { .. })) => {
+                        return Err(error.into());
+                    }
+                    Err(error) => {
+                        tracing::warn!(
+                            error = &error as &dyn std::error::Error,
+                            "upkeep broke off"
+                        );
+                    }
+                }
+            }
+            self.clock.sleep(interval).await;
+        }
+    }
+
+    /// One pass: repairs, then expiry, then compaction, then the sweep. Repairs come first, as they
+    /// need raw samples that expiry would take.
+    ///
+    /// # Errors
+    /// See [`UpkeepError`]. What was committed stays.
+    pub async fn run_once(&self) -> Result<UpkeepReport, UpkeepError> {
+        let mut report = UpkeepReport::default();
+        self.remember();
+        self.repair(&mut report).await?;
+        self.expire(&mut report).await?;
+        self.compact(&mut report).await?;
+        self.sweep(&mut report).await?;
+        Ok(report)
+    }
+
+    fn remember(&self) {
+        let (state, now) = (self.committer.state(), self.clock.now_ms());
+        let quiet_since = now.saturating_sub(self.settings.compact_after_ms);
+        let mut memory = self.memory.lock();
+        if memory.epoch.is_none_or(|(epoch, _)| epoch != state.epoch) {
+            memory.epoch = Some((state.epoch, now));
+        }
+        let passes = &mut memory.passes;
+        passes.push_back((state.version.unwrap_or(0), now));
+        // The newest that is old enough is kept, and all that are not.
+        while passes.get(1).is_some_and(|(_, at)| *at <= quiet_since) {
+            passes.pop_front();
+        }
+    }
+
+    /// Files of this version and before have not just come; none is known to be so yet.
+    fn quiet_version(&self) -> Option<u64> {
+        let quiet_since = self
+            .clock
+            .now_ms()
+            .saturating_sub(self.settings.compact_after_ms);
+        let memory = self.memory.lock();
+        let oldest = memory.passes.front();
+        oldest.and_then(|(version, at)| (*at <= quiet_since).then_some(*version))
+    }
+
+    fn id(&self) -> Uuid {
+        self.committer.shared.nonce()
+    }
+
+    /// Commits what was computed from `state`.
+    async fn commit(
+        &self,
+        state: &LakeState,
+        repaired: Vec<(i64, i64)>,
+        files: BTreeMap<Table, FileChanges>,
+    ) -> Result<(), UpkeepError> {
+        let as_of = state.version.expect("a claimed lake has a version");
+        let kind = CommitKind::Upkeep { as_of, repaired };
+        self.committer.commit(Draft { kind, files }).await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,92 @@
+//! How upkeep is done: plain data.
+
+use serde::{Deserialize, Serialize};
+use tidegauge_model::{DAY_MS, HOUR_MS, MINUTE_MS};
+use tidegauge_tables::Table;
+
+/// How upkeep is done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct UpkeepSettings {
+    /// Whether it is done at all.
+    pub enabled: bool,
+    /// Between two passes, milliseconds.
+    pub interval_ms: u64,
+    /// Whether the stream writes 5-minute rollups. Where there are files of them, repairs keep them
+    /// up in any case; this is for what comes late before the first.
+    pub five_minute_tier: bool,
+    /// How long rows are kept.
+    pub retention: RetentionSettings,
+    /// An hour or day is compacted once the watermark has passed its end by this many
+    /// milliseconds and no file has come to it for as long.
+    pub compact_after_ms: i64,
+    /// The most files that are read at once; at least 4.
+    pub most_files: usize,
+    /// A day larger than this many bytes stays in hours.
+    pub most_bytes: u64,
+    /// Merged files are cut, between series, once they have this many bytes.
+    pub file_bytes: u64,
+    /// How long the objects of removed files stay for running queries, milliseconds.
+    pub grace_ms: i64,
+    /// How long objects that no commit names stay, milliseconds: longer than any commit takes.
+    pub orphan_grace_ms: i64,
+    /// Between two listings of all objects, milliseconds.
+    pub sweep_every_ms: i64,
+}
+
+impl Default for UpkeepSettings {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            interval_ms: 30_000,
+            five_minute_tier: false,
+            retention: RetentionSettings::default(),
+            compact_after_ms: 5 * MINUTE_MS,
+            most_files: 64,
+            most_bytes: 8 << 30,
+            file_bytes: 256 << 20,
+            grace_ms: 10 * MINUTE_MS,
+            orphan_grace_ms: HOUR_MS,
+            sweep_every_ms: 10 * MINUTE_MS,
+        }
+    }
+}
+
+/// How long rows of each tier are kept, by their event time, milliseconds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RetentionSettings {
+    /// Samples and rejects.
+    pub raw_ms: i64,
+    /// 1-minute rollups.
+    pub m1_ms: i64,
+    /// 5-minute rollups.
+    pub m5_ms: i64,
+    /// 1-hour rollups.
+    pub h1_ms: i64,
+}
+
+impl Default for RetentionSettings {
+    fn default() -> Self {
+        Self {
+            raw_ms: 7 * DAY_MS,
+            m1_ms: 30 * DAY_MS,
+            m5_ms: 90 * DAY_MS,
+            h1_ms: 365 * DAY_MS,
+        }
+    }
+}
+
+impl RetentionSettings {
+    /// How long rows of `table` are kept: series for as long as any tier may name them.
+    #[must_use]
+    pub fn of(&self, table: Table) -> i64 {
+        match table {
+            Table::Samples | Table::Rejects => self.raw_ms,
+            Table::Rollup1m => self.m1_ms,
+            Table::Rollup5m => self.m5_ms,
+            Table::Rollup1h => self.h1_ms,
+            Table::Series => self.raw_ms.max(self.m1_ms).max(self.m5_ms).max(self.h1_ms),
+        }
+    }
+}

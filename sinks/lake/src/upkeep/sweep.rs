@@ -1,0 +1,53 @@
+//! Deletes objects that neither the live state nor a running query can need.
+
+use futures::TryStreamExt;
+use object_store::path::Path;
+use object_store::{Error, ObjectStore, ObjectStoreExt};
+use tidegauge_tables::Table;
+
+use super::{Upkeep, UpkeepError, UpkeepReport};
+use crate::sweep::orphans;
+
+impl Upkeep {
+    /// Lists all tables, if it is time to, and deletes what no commit names.
+    pub(super) async fn sweep(&self, report: &mut UpkeepReport) -> Result<(), UpkeepError> {
+        let now = self.clock.now_ms();
+        let Some(put_before) = self.put_before(now) else {
+            return Ok(());
+        };
+        for table in Table::ALL {
+            let folder = Path::from(table.name());
+            let listing: Vec<_> = self.store.list(Some(&folder)).try_collect().await?;
+            // The state after the listing: what was live while it was taken, and what came since.
+            let state = self.committer.state();
+            let removed_before = now.saturating_sub(self.settings.grace_ms);
+            for path in orphans(&state, table, &listing, put_before, removed_before) {
+                match self.store.delete(&path).await {
+                    Ok(()) => report.objects_deleted += 1,
+                    Err(Error::NotFound { .. }) => {}
+                    Err(error) => return Err(error.into()),
+                }
+            }
+        }
+        self.memory.lock().swept_at = Some(now);
+        Ok(())
+    }
+
+    /// Before when an object must have been put for no commit still to name it; none if it is not
+    /// time for a sweep.
+    ///
+    /// A store that answers late can hold the stream's commit back for longer than any grace, with
+    /// its files put before. So the grace counts from when the stream last got on.
+    fn put_before(&self, now: i64) -> Option<i64> {
+        let memory = self.memory.lock();
+        let due = memory
+            .swept_at
+            .is_none_or(|at| at.saturating_add(self.settings.sweep_every_ms) <= now);
+        let moved_at = memory.epoch.map_or(now, |(_, at)| at);
+        due.then(|| {
+            moved_at
+                .min(now)
+                .saturating_sub(self.settings.orphan_grace_ms)
+        })
+    }
+}
