@@ -157,7 +157,7 @@ fn what_no_broker_took_goes_out_with_the_next_start() {
     let started = Instant::now();
     let stats = agent.stop();
     assert!(
-        started.elapsed() < Duration::from_secs(4),
+        started.elapsed() < Duration::from_secs(20),
         "{:?}",
         started.elapsed()
     );

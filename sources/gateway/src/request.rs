@@ -1,0 +1,168 @@
+//! What every door does with a request before it looks at the bytes: tenant, size, encoding.
+
+use std::io::Read;
+
+use axum::body::{Body, to_bytes};
+use axum::http::HeaderMap;
+use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
+use bytes::Bytes;
+use tokio::sync::OwnedSemaphorePermit;
+
+use crate::error::PushError;
+use crate::gateway::Gateway;
+
+/// A request as it is pushed.
+pub(crate) struct Request {
+    pub(crate) tenant: String,
+    pub(crate) content_type: Option<String>,
+    pub(crate) content_encoding: &'static str,
+    pub(crate) body: Bytes,
+    /// Its room among the bytes under way.
+    pub(crate) _room: OwnedSemaphorePermit,
+}
+
+const TENANT_HEADERS: [&str; 2] = ["x-scope-orgid", "tenant"];
+const TENANT_BYTES_MOST: usize = 256;
+
+/// Encodings by their header's words.
+const ENCODINGS: [(&str, &str); 6] = [
+    ("identity", "identity"),
+    ("gzip", "gzip"),
+    ("x-gzip", "gzip"),
+    ("zstd", "zstd"),
+    ("snappy", "snappy"),
+    ("deflate", "deflate"),
+];
+
+impl Request {
+    /// Reads the body within its limit. `usual_encoding` is what a request without a
+    /// `content-encoding` has.
+    pub(crate) async fn read(
+        gateway: &Gateway,
+        headers: &HeaderMap,
+        body: Body,
+        usual_encoding: &'static str,
+    ) -> Result<Self, PushError> {
+        let tenant = tenant(headers, &gateway.settings().tenant)?;
+        let encoding = encoding(headers, usual_encoding)?;
+        let most = gateway.settings().body_bytes;
+        let announced = text(headers, CONTENT_LENGTH.as_str()).and_then(|text| text.parse().ok());
+        let room = gateway.admit(announced.unwrap_or(most).min(most))?;
+        let body = to_bytes(body, most)
+            .await
+            .map_err(|error| read_error(&error, most))?;
+        let (body, content_encoding) = match encoding {
+            "deflate" => (inflate(&body, gateway.unpacked_bytes_most())?, "identity"),
+            encoding => (body, encoding),
+        };
+        let content_type = text(headers, CONTENT_TYPE.as_str()).map(str::to_owned);
+        Ok(Self {
+            tenant,
+            content_type,
+            content_encoding,
+            body,
+            _room: room,
+        })
+    }
+
+    /// The content type without parameters, in small letters.
+    pub(crate) fn media_type(headers: &HeaderMap) -> Option<String> {
+        let text = text(headers, CONTENT_TYPE.as_str())?;
+        Some(
+            text.split(';')
+                .next()
+                .unwrap_or("")
+                .trim()
+                .to_ascii_lowercase(),
+        )
+    }
+}
+
+fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+    headers.get(name)?.to_str().ok()
+}
+
+fn tenant(headers: &HeaderMap, usual: &str) -> Result<String, PushError> {
+    let mut named = TENANT_HEADERS
+        .iter()
+        .filter_map(|name| Some((name, headers.get(*name)?)));
+    let Some((header, value)) = named.next() else {
+        return Ok(usual.to_owned());
+    };
+    if named.any(|(_, other)| other != value) {
+        return Err(PushError::Refused(
+            "two headers name different tenants".into(),
+        ));
+    }
+    let refused = |what: &str| PushError::Refused(format!("the header `{header}` {what}"));
+    let tenant = value
+        .to_str()
+        .map_err(|_| refused("is not plain text"))?
+        .trim();
+    if tenant.is_empty() {
+        return Err(refused("names no tenant"));
+    }
+    if tenant.len() > TENANT_BYTES_MOST {
+        return Err(refused(&format!(
+            "is longer than {TENANT_BYTES_MOST} bytes"
+        )));
+    }
+    Ok(tenant.to_owned())
+}
+
+fn encoding(headers: &HeaderMap, usual: &'static str) -> Result<&'static str, PushError> {
+    let Some(value) = headers.get(CONTENT_ENCODING) else {
+        return Ok(usual);
+    };
+    let word = value.to_str().unwrap_or("").trim();
+    if word.is_empty() {
+        return Ok(usual);
+    }
+    let known = ENCODINGS
+        .iter()
+        .find(|known| known.0.eq_ignore_ascii_case(word));
+    known.map(|known| known.1).ok_or_else(|| {
+        let text =
+            format!("content-encoding {word:?}; known are gzip, zstd, snappy, deflate, identity");
+        PushError::MediaType(text)
+    })
+}
+
+fn too_large(most: usize) -> PushError {
+    PushError::TooLarge(format!(
+        "the body is longer than {most} bytes; send smaller batches"
+    ))
+}
+
+fn read_error(error: &axum::Error, most: usize) -> PushError {
+    let source = std::error::Error::source(error);
+    if source.is_some_and(|source| source.to_string().contains("length limit")) {
+        too_large(most)
+    } else {
+        PushError::Refused(format!("reading the body: {error}"))
+    }
+}
+
+/// HTTP's deflate is zlib, but some send it bare; their first bytes tell.
+fn inflate(body: &[u8], most: usize) -> Result<Bytes, PushError> {
+    let zlib = body.len() >= 2
+        && body[0] & 0x0f == 8
+        && u16::from_be_bytes([body[0], body[1]]).is_multiple_of(31);
+    let mut unpacked = Vec::new();
+    let limit = most as u64 + 1;
+    let read = if zlib {
+        flate2::read::ZlibDecoder::new(body)
+            .take(limit)
+            .read_to_end(&mut unpacked)
+    } else {
+        flate2::read::DeflateDecoder::new(body)
+            .take(limit)
+            .read_to_end(&mut unpacked)
+    };
+    read.map_err(|error| PushError::Refused(format!("decompressing: {error}")))?;
+    if unpacked.len() > most {
+        let text = format!("larger than {most} bytes after decompression");
+        return Err(PushError::TooLarge(text));
+    }
+    Ok(unpacked.into())
+}
