@@ -20,6 +20,18 @@ use tidegauge_model::{Limits, Partition};
 const PARTITIONS: i32 = 3;
 const NOW: i64 = 1_700_000_000_000;
 
+/// A body as JSON; reqwest's own way is behind a feature that nothing else needs.
+trait JsonBody {
+    fn body_json(self, body: &Value) -> Self;
+}
+
+impl JsonBody for RequestBuilder {
+    fn body_json(self, body: &Value) -> Self {
+        self.header("content-type", "application/json")
+            .body(body.to_string())
+    }
+}
+
 struct House {
     cluster: MockCluster<'static, DefaultProducerContext>,
     gateway: Gateway,
@@ -155,6 +167,17 @@ fn read(message: &impl Message) -> Vec<Row> {
     (0..out.samples.len()).map(row).collect()
 }
 
+trait JsonBody {
+    fn json(self, body: &impl serde::Serialize) -> Self;
+}
+
+impl JsonBody for RequestBuilder {
+    fn json(self, body: &impl serde::Serialize) -> Self {
+        let body = serde_json::to_vec(body).expect("JSON");
+        self.header("content-type", "application/json").body(body)
+    }
+}
+
 async fn answer(request: RequestBuilder) -> (StatusCode, Value) {
     let response = request.send().await.expect("an answer");
     let status = response.status();
@@ -212,7 +235,7 @@ fn write_request(name: &str, value: f64, time: i64) -> Vec<u8> {
 async fn json_is_taken_and_faults_are_told_by_index() {
     let house = house().await;
     let body = json!([sample("cpu.load", "a", 0.5), {"name": "", "value": 1}, sample("cpu.load", "b", 1.0)]);
-    let (status, told) = answer(house.post("/api/v1/metrics").json(&body)).await;
+    let (status, told) = answer(house.post("/api/v1/metrics").body_json(&body)).await;
     assert_eq!(status, StatusCode::ACCEPTED);
     assert_eq!(
         (&told["status"], &told["accepted"]),
@@ -257,7 +280,7 @@ async fn a_series_lies_in_one_partition_and_all_are_used() {
         let body: Vec<Value> = (0..50)
             .map(|host| sample("m", &format!("h{host}"), f64::from(round)))
             .collect();
-        let (status, _) = answer(house.post("/api/v1/metrics").json(&body)).await;
+        let (status, _) = answer(house.post("/api/v1/metrics").body_json(&body)).await;
         assert_eq!(status, StatusCode::ACCEPTED);
     }
     let places: BTreeSet<_> = house
@@ -323,7 +346,7 @@ async fn encodings_and_tenants_are_understood() {
     let nobody = house
         .post("/api/v1/metrics")
         .header("tenant", " ")
-        .json(&json!([]));
+        .body_json(&json!([]));
     assert_eq!(answer(nobody).await.0, StatusCode::BAD_REQUEST);
 }
 
@@ -442,7 +465,7 @@ async fn otlp_answers_in_the_encoding_of_the_request() {
     for temporality in [1, 2] {
         let response = house
             .post("/v1/metrics")
-            .json(&otlp(temporality))
+            .body_json(&otlp(temporality))
             .send()
             .await;
         let response = response.expect("an answer");
@@ -485,7 +508,7 @@ async fn otlp_tells_partial_success() {
         "aggregationTemporality": 2,
         "dataPoints": [{"count": "1", "sum": 1, "scale": 0, "timeUnixNano": "1700000000000000000"}],
     }}));
-    let (status, told) = answer(house.post("/v1/metrics").json(&body)).await;
+    let (status, told) = answer(house.post("/v1/metrics").body_json(&body)).await;
     assert_eq!(status, StatusCode::OK);
     assert_eq!(
         told["partialSuccess"]["rejectedDataPoints"],
@@ -516,10 +539,10 @@ async fn without_a_broker_it_is_503_with_retry_after() {
     let (gateway, url) = serve(&brokers, settings).await;
     let request = |path: &str| Client::new().post(format!("{url}{path}"));
     let requests = [
-        request("/api/v1/metrics").json(&sample("m", "a", 1.0)),
+        request("/api/v1/metrics").body_json(&sample("m", "a", 1.0)),
         request("/api/v1/write").body(write_request("up", 1.0, NOW)),
         request("/write").body("m v=1"),
-        request("/v1/metrics").json(&otlp(2)),
+        request("/v1/metrics").body_json(&otlp(2)),
     ];
     for request in requests {
         let response = request.send().await.expect("an answer");
@@ -543,7 +566,7 @@ async fn a_broker_that_comes_back_is_used_again() {
         ..GatewaySettings::default()
     };
     let house = house_with(settings).await;
-    let push = |host: &str| house.post("/api/v1/metrics").json(&sample("m", host, 1.0));
+    let push = |host: &str| house.post("/api/v1/metrics").body_json(&sample("m", host, 1.0));
     assert_eq!(answer(push("before")).await.0, StatusCode::ACCEPTED);
     house.cluster.broker_down(1).expect("a broker");
     assert_eq!(
@@ -577,7 +600,7 @@ async fn large_bodies_become_several_records() {
     let body: Vec<Value> = (0..2000)
         .map(|host| sample("m", &format!("h{host}"), 1.0))
         .collect();
-    let (status, told) = answer(house.post("/api/v1/metrics").json(&body)).await;
+    let (status, told) = answer(house.post("/api/v1/metrics").body_json(&body)).await;
     assert_eq!(
         (status, &told["accepted"]),
         (StatusCode::ACCEPTED, &json!(2000)),

@@ -91,7 +91,7 @@ fn nothing_is_lost_moved_or_out_of_order() {
         let record_bytes = rng.random_range(300..20_000);
         let records = cut(&samples, &known, partitions, record_bytes);
 
-        let mut found = Vec::new();
+        let mut found: Vec<(Series, i64, u64)> = Vec::new();
         for record in &records {
             let unpacked = snap::raw::decompress_len(&record.body).expect("snappy");
             assert!(
