@@ -167,17 +167,6 @@ fn read(message: &impl Message) -> Vec<Row> {
     (0..out.samples.len()).map(row).collect()
 }
 
-trait JsonBody {
-    fn json(self, body: &impl serde::Serialize) -> Self;
-}
-
-impl JsonBody for RequestBuilder {
-    fn json(self, body: &impl serde::Serialize) -> Self {
-        let body = serde_json::to_vec(body).expect("JSON");
-        self.header("content-type", "application/json").body(body)
-    }
-}
-
 async fn answer(request: RequestBuilder) -> (StatusCode, Value) {
     let response = request.send().await.expect("an answer");
     let status = response.status();
@@ -566,7 +555,11 @@ async fn a_broker_that_comes_back_is_used_again() {
         ..GatewaySettings::default()
     };
     let house = house_with(settings).await;
-    let push = |host: &str| house.post("/api/v1/metrics").body_json(&sample("m", host, 1.0));
+    let push = |host: &str| {
+        house
+            .post("/api/v1/metrics")
+            .body_json(&sample("m", host, 1.0))
+    };
     assert_eq!(answer(push("before")).await.0, StatusCode::ACCEPTED);
     house.cluster.broker_down(1).expect("a broker");
     assert_eq!(
