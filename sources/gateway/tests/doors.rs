@@ -266,7 +266,7 @@ async fn what_is_no_json_is_400() {
 async fn a_series_lies_in_one_partition_and_all_are_used() {
     let house = house().await;
     for round in 0..3 {
-        let body: Vec<Value> = (0..50)
+        let body: Value = (0..50)
             .map(|host| sample("m", &format!("h{host}"), f64::from(round)))
             .collect();
         let (status, _) = answer(house.post("/api/v1/metrics").body_json(&body)).await;
@@ -590,7 +590,7 @@ async fn large_bodies_become_several_records() {
         ..GatewaySettings::default()
     };
     let house = house_with(settings).await;
-    let body: Vec<Value> = (0..2000)
+    let body: Value = (0..2000)
         .map(|host| sample("m", &format!("h{host}"), 1.0))
         .collect();
     let (status, told) = answer(house.post("/api/v1/metrics").body_json(&body)).await;
