@@ -1,0 +1,123 @@
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, Float64Array, MapBuilder, RecordBatch, StringBuilder, StringViewArray,
+    TimestampMillisecondArray,
+};
+use arrow::ipc::reader::StreamReader;
+
+use super::{Encoder, Format};
+use crate::error::QueryError;
+
+fn rows() -> RecordBatch {
+    let time = TimestampMillisecondArray::from(vec![0, 1_500, 2_000]).with_timezone("UTC");
+    let value = Float64Array::from(vec![Some(0.1), Some(f64::NAN), None]);
+    let host = StringViewArray::from(vec!["a,b", "c\"d", "é"]);
+    let mut labels = MapBuilder::new(None, StringBuilder::new(), StringBuilder::new());
+    for _ in 0..3 {
+        labels.keys().append_value("k");
+        labels.values().append_value("v");
+        labels.append(true).expect("as many keys as values");
+    }
+    RecordBatch::try_from_iter([
+        ("time", Arc::new(time) as ArrayRef),
+        ("value", Arc::new(value)),
+        ("host", Arc::new(host)),
+        ("labels", Arc::new(labels.finish())),
+    ])
+    .expect("columns of one length")
+}
+
+fn encode(format: Format, batches: &[RecordBatch]) -> Vec<u8> {
+    let mut encoder = Encoder::new(format, &rows().schema()).expect("known types");
+    let mut bytes = Vec::new();
+    for batch in batches {
+        bytes.extend(encoder.batch(batch).expect("known types"));
+    }
+    bytes.extend(encoder.finish().expect("known types"));
+    bytes
+}
+
+fn text(format: Format, batches: &[RecordBatch]) -> String {
+    String::from_utf8(encode(format, batches)).expect("text")
+}
+
+#[test]
+fn json_is_an_array_of_objects_across_batches() {
+    let parsed: serde_json::Value =
+        serde_json::from_str(&text(Format::Json, &[rows(), rows().slice(0, 1)])).expect("JSON");
+    assert_eq!(parsed.as_array().map(Vec::len), Some(4));
+    assert_eq!(
+        parsed[1],
+        serde_json::json!({"time": "1970-01-01T00:00:01.500Z", "value": "NaN", "host": "c\"d", "labels": {"k": "v"}})
+    );
+    assert_eq!(parsed[2]["value"], serde_json::Value::Null);
+    assert_eq!(text(Format::Json, &[]), "[]\n");
+}
+
+#[test]
+fn lines_are_objects() {
+    let text = text(Format::JsonLines, &[rows()]);
+    let lines: Vec<serde_json::Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect();
+    assert_eq!(lines.len(), 3);
+    assert_eq!(lines[0]["value"], 0.1);
+}
+
+#[test]
+fn csv_has_one_head_and_quotes_what_needs_it() {
+    let text = text(Format::Csv, &[rows(), rows().slice(2, 1)]);
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines.len(), 5, "{text}");
+    assert_eq!(lines[0], "time,value,host,labels");
+    assert_eq!(
+        lines[1],
+        "1970-01-01T00:00:00Z,0.1,\"a,b\",\"{\"\"k\"\":\"\"v\"\"}\""
+    );
+    assert_eq!(
+        lines[4],
+        "1970-01-01T00:00:02Z,,é,\"{\"\"k\"\":\"\"v\"\"}\""
+    );
+}
+
+#[test]
+fn an_empty_answer_still_has_its_columns() {
+    assert_eq!(text(Format::Csv, &[]), "time,value,host,labels\n");
+    assert!(text(Format::Table, &[]).contains("value"));
+    let bytes = encode(Format::Arrow, &[]);
+    let reader = StreamReader::try_new(&bytes[..], None).expect("a stream");
+    assert_eq!(reader.schema().fields().len(), 4);
+}
+
+#[test]
+fn arrow_reads_back() {
+    let bytes = encode(Format::Arrow, &[rows(), rows()]);
+    let reader = StreamReader::try_new(&bytes[..], None).expect("a stream");
+    let read: usize = reader.map(|batch| batch.expect("a batch").num_rows()).sum();
+    assert_eq!(read, 6);
+}
+
+#[test]
+fn a_broken_answer_is_no_document() {
+    for batches in [vec![], vec![rows()]] {
+        let mut encoder = Encoder::new(Format::Json, &rows().schema()).expect("known types");
+        let mut bytes = Vec::new();
+        for batch in &batches {
+            bytes.extend(encoder.batch(batch).expect("known types"));
+        }
+        bytes.extend(encoder.broken_off(&QueryError::TooManyRows(7)));
+        let text = String::from_utf8(bytes).expect("text");
+        assert!(text.contains("more than 7 rows"), "{text}");
+        assert!(
+            serde_json::from_str::<serde_json::Value>(&text).is_err(),
+            "{text}"
+        );
+        let closed = format!("{text}]");
+        assert!(
+            serde_json::from_str::<serde_json::Value>(&closed).is_ok(),
+            "{closed}"
+        );
+    }
+}

@@ -1,0 +1,273 @@
+//! SQL over HTTP.
+//!
+//! `POST /api/v1/sql` takes a query as text, or as JSON `{"query", "tenant", "timeout", "max_rows",
+//! "memory_bytes", "format"}` of which only `query` must be there (`timeout` is in seconds). `GET
+//! /api/v1/sql?q=…` takes the same as parameters. The tenant may also stand in a header
+//! `x-tenant`. The answer's form follows `Accept`: `application/json` (the default),
+//! `application/x-ndjson`, `text/csv`, `text/plain` (a table) or
+//! `application/vnd.apache.arrow.stream`; `format` overrides it.
+//!
+//! What fails before the first row is answered by a status and `{"status":"error","code",
+//! "error"}`. What fails later breaks the answer off: JSON gets that object as last element of an
+//! array that stays open, ndjson as last line, and in every format the connection is aborted, so
+//! that no client takes a part for the whole. A client that leaves stops its query.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::{Query, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use futures::{StreamExt, stream};
+use serde::Deserialize;
+
+use crate::engine::Engine;
+use crate::error::QueryError;
+use crate::format::{Encoder, Format, error_object};
+use crate::run::Answer;
+use crate::settings::QueryOptions;
+
+/// The routes of the SQL API.
+pub fn router(engine: Arc<Engine>) -> Router {
+    Router::new()
+        .route("/api/v1/sql", get(by_parameters).post(by_body))
+        .with_state(engine)
+}
+
+/// A query and its options, as JSON or as parameters.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Request {
+    #[serde(alias = "q")]
+    query: String,
+    tenant: Option<String>,
+    timeout: Option<f64>,
+    max_rows: Option<u64>,
+    memory_bytes: Option<usize>,
+    format: Option<String>,
+}
+
+async fn by_parameters(
+    State(engine): State<Arc<Engine>>,
+    headers: HeaderMap,
+    request: Result<Query<Request>, axum::extract::rejection::QueryRejection>,
+) -> Response {
+    match request {
+        Ok(Query(request)) => respond(&engine, request, &headers).await,
+        Err(rejection) => refuse(&QueryError::Invalid(rejection.body_text())),
+    }
+}
+
+async fn by_body(
+    State(engine): State<Arc<Engine>>,
+    headers: HeaderMap,
+    parameters: Result<Query<Request>, axum::extract::rejection::QueryRejection>,
+    body: Bytes,
+) -> Response {
+    let parameters = match parameters {
+        Ok(Query(parameters)) => parameters,
+        Err(rejection) => return refuse(&QueryError::Invalid(rejection.body_text())),
+    };
+    match read_body(&headers, &body, parameters) {
+        Ok(request) => respond(&engine, request, &headers).await,
+        Err(error) => refuse(&error),
+    }
+}
+
+fn read_body(headers: &HeaderMap, body: &[u8], parameters: Request) -> Result<Request, QueryError> {
+    let kind = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|kind| kind.to_str().ok());
+    if kind.is_some_and(|kind| kind.starts_with("application/json")) {
+        return serde_json::from_slice(body)
+            .map_err(|e| QueryError::Invalid(format!("reading the request as JSON: {e}")));
+    }
+    let query = std::str::from_utf8(body)
+        .map_err(|e| QueryError::Invalid(format!("reading the query as UTF-8: {e}")))?;
+    Ok(Request {
+        query: query.into(),
+        ..parameters
+    })
+}
+
+async fn respond(engine: &Engine, request: Request, headers: &HeaderMap) -> Response {
+    let answered = async {
+        let format = wanted(&request, headers)?;
+        let options = options(&request, headers)?;
+        let answer = engine.sql(&request.query, &options).await?;
+        first_batch(answer, format).await
+    };
+    match answered.await {
+        Ok((format, body)) => ([(header::CONTENT_TYPE, format.media_type())], body).into_response(),
+        Err(error) => refuse(&error),
+    }
+}
+
+fn options(request: &Request, headers: &HeaderMap) -> Result<QueryOptions, QueryError> {
+    let header = headers
+        .get("x-tenant")
+        .and_then(|tenant| tenant.to_str().ok());
+    let timeout = request.timeout.map(|seconds| {
+        Duration::try_from_secs_f64(seconds)
+            .map_err(|e| QueryError::Invalid(format!("`timeout` is a number of seconds: {e}")))
+    });
+    Ok(QueryOptions {
+        tenant: request.tenant.clone().or_else(|| header.map(Into::into)),
+        timeout: timeout.transpose()?,
+        max_rows: request.max_rows,
+        memory_bytes: request.memory_bytes,
+    })
+}
+
+fn wanted(request: &Request, headers: &HeaderMap) -> Result<Format, QueryError> {
+    if let Some(format) = &request.format {
+        return format.parse().map_err(QueryError::Invalid);
+    }
+    let accept = headers.get_all(header::ACCEPT).iter();
+    let accept: Vec<&str> = accept.filter_map(|value| value.to_str().ok()).collect();
+    negotiate(&accept.join(",")).ok_or_else(|| {
+        let served =
+            Format::ALL.map(|format| format.media_type().split(';').next().unwrap_or_default());
+        QueryError::Invalid(format!(
+            "none of `{}` is served; ask for {}",
+            accept.join(","),
+            served.join(", ")
+        ))
+    })
+}
+
+/// The format that an `Accept` header likes best: by quality, then by how narrowly it is named,
+/// then by place.
+fn negotiate(accept: &str) -> Option<Format> {
+    if accept.trim().is_empty() {
+        return Some(Format::Json);
+    }
+    let mut best: Option<((u32, u32), Format)> = None;
+    for range in accept.split(',') {
+        let mut parts = range.split(';').map(str::trim);
+        let Some((format, narrow)) = parts.next().and_then(format_of) else {
+            continue;
+        };
+        let quality = parts
+            .find_map(|p| p.strip_prefix("q="))
+            .map_or(Some(1.0), |q| q.parse().ok());
+        let quality = (quality.unwrap_or(0.0_f32).clamp(0.0, 1.0) * 1000.0) as u32;
+        if quality > 0 && best.is_none_or(|(rank, _)| (quality, narrow) > rank) {
+            best = Some(((quality, narrow), format));
+        }
+    }
+    best.map(|(_, format)| format)
+}
+
+fn format_of(media_range: &str) -> Option<(Format, u32)> {
+    Some(match media_range.to_ascii_lowercase().as_str() {
+        "application/json" => (Format::Json, 2),
+        "application/x-ndjson" | "application/ndjson" | "application/jsonl" => {
+            (Format::JsonLines, 2)
+        }
+        "text/csv" => (Format::Csv, 2),
+        "text/plain" => (Format::Table, 2),
+        "application/vnd.apache.arrow.stream" => (Format::Arrow, 2),
+        "application/*" => (Format::Json, 1),
+        "text/*" => (Format::Csv, 1),
+        "*/*" => (Format::Json, 0),
+        _ => return None,
+    })
+}
+
+/// Waits for the first rows, so that what fails before them has a status of its own; the rest flows
+/// as the client takes it.
+async fn first_batch(mut answer: Answer, format: Format) -> Result<(Format, Body), QueryError> {
+    let mut encoder = Encoder::new(format, &answer.schema())?;
+    let (bytes, goes_on) = match answer.next().await {
+        Some(batch) => (encoder.batch(&batch?)?, true),
+        None => (encoder.finish()?, false),
+    };
+    let rest = goes_on.then_some(Rest::Rows(answer, encoder));
+    let rest = stream::unfold(rest, |rest| async move { rest?.next().await });
+    let first = stream::once(async move { Ok(Bytes::from(bytes)) });
+    Ok((format, Body::from_stream(first.chain(rest))))
+}
+
+/// What is still to come of a body.
+enum Rest {
+    Rows(Answer, Encoder),
+    Abort(QueryError),
+}
+
+impl Rest {
+    async fn next(self) -> Option<(Result<Bytes, QueryError>, Option<Self>)> {
+        match self {
+            Self::Rows(mut answer, mut encoder) => {
+                let bytes = match answer.next().await {
+                    Some(Ok(batch)) => encoder.batch(&batch),
+                    Some(Err(error)) => Err(error),
+                    None => {
+                        let end = encoder.finish();
+                        return Some((end.map(Bytes::from), None));
+                    }
+                };
+                match bytes {
+                    Ok(bytes) => Some((Ok(bytes.into()), Some(Self::Rows(answer, encoder)))),
+                    Err(error) => {
+                        let last = encoder.broken_off(&error);
+                        Some((Ok(last.into()), Some(Self::Abort(error))))
+                    }
+                }
+            }
+            Self::Abort(error) => {
+                // Lets what came before reach the client first.
+                tokio::task::yield_now().await;
+                tracing::warn!(code = error.code(), %error, "an answer was broken off");
+                Some((Err(error), None))
+            }
+        }
+    }
+}
+
+/// An answer to what can't be answered.
+fn refuse(error: &QueryError) -> Response {
+    let status = match error {
+        QueryError::Invalid(_) | QueryError::NotAQuery(_) => StatusCode::BAD_REQUEST,
+        QueryError::TooManyRows(_) | QueryError::Memory { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+        QueryError::Busy(_) => StatusCode::SERVICE_UNAVAILABLE,
+        QueryError::Timeout(_) => StatusCode::GATEWAY_TIMEOUT,
+        QueryError::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
+    };
+    let mut response = (status, error_object(error)).into_response();
+    let headers = response.headers_mut();
+    let json = HeaderValue::from_static("application/json");
+    headers.insert(header::CONTENT_TYPE, json);
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_best_liked_format_is_served() {
+        for (accept, format) in [
+            ("", Some(Format::Json)),
+            ("*/*", Some(Format::Json)),
+            ("text/csv", Some(Format::Csv)),
+            ("application/json;q=0.5, text/csv;q=0.9", Some(Format::Csv)),
+            ("*/*, application/x-ndjson", Some(Format::JsonLines)),
+            (
+                "application/vnd.apache.arrow.stream, */*;q=0.1",
+                Some(Format::Arrow),
+            ),
+            ("text/*", Some(Format::Csv)),
+            ("text/csv;q=0, application/json;q=0.1", Some(Format::Json)),
+            ("image/png", None),
+        ] {
+            assert_eq!(negotiate(accept), format, "{accept}");
+        }
+    }
+}

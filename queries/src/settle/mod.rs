@@ -1,0 +1,9 @@
+//! Settling: of several rows for one series and time, the one that counts.
+
+mod cursor;
+mod exec;
+mod merge;
+mod rule;
+
+pub(crate) use exec::{Group, Input, SettleExec};
+pub(crate) use rule::COMPUTED;
