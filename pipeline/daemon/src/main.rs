@@ -1,3 +1,9 @@
-//! The program: command line, configuration, wiring, shutdown.
+//! The binary `tidegauge`; see the library beside it.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    tidegauge::run::run(&tidegauge::cli::Cli::parse())
+}

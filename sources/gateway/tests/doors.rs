@@ -22,13 +22,13 @@ const NOW: i64 = 1_700_000_000_000;
 
 /// A body as JSON; reqwest's own way is behind a feature that nothing else needs.
 trait JsonBody {
-    fn body_json(self, body: &Value) -> Self;
+    fn body_json(self, body: &impl serde::Serialize) -> Self;
 }
 
 impl JsonBody for RequestBuilder {
-    fn body_json(self, body: &Value) -> Self {
+    fn body_json(self, body: &impl serde::Serialize) -> Self {
         self.header("content-type", "application/json")
-            .body(body.to_string())
+            .body(serde_json::to_string(body).expect("plain data"))
     }
 }
 

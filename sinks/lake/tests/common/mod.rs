@@ -23,33 +23,33 @@ use tidegauge_tables::{
     parse_commit, paths,
 };
 
-pub use sim::{SimClock, simulate};
+pub(crate) use sim::{SimClock, simulate};
 
 /// A lake in memory.
 #[derive(Clone, Debug)]
-pub struct Lake {
+pub(crate) struct Lake {
     /// What a disk would hold.
-    pub disk: Arc<dyn ObjectStore>,
+    pub(crate) disk: Arc<dyn ObjectStore>,
     /// The time.
-    pub clock: SimClock,
+    pub(crate) clock: SimClock,
     /// How writers keep the log.
-    pub settings: LogSettings,
+    pub(crate) settings: LogSettings,
 }
 
 /// A way to the lake for one writer, with faults of its own.
 #[derive(Clone, Debug)]
-pub struct Way {
+pub(crate) struct Way {
     /// Tries again.
-    pub store: Arc<dyn ObjectStore>,
+    pub(crate) store: Arc<dyn ObjectStore>,
     /// Fails.
-    pub faults: FaultyStore,
+    pub(crate) faults: FaultyStore,
     /// Seeds each life anew.
     seed: Arc<AtomicU64>,
 }
 
 impl Lake {
     /// An empty lake.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             disk: Arc::new(InMemory::new()),
             clock: SimClock::current(),
@@ -58,7 +58,7 @@ impl Lake {
     }
 
     /// A lake that writes states and checkpoints often and deletes soon.
-    pub fn tidy(state_every: u64, checkpoint_every: u64, log_grace_ms: i64) -> Self {
+    pub(crate) fn tidy(state_every: u64, checkpoint_every: u64, log_grace_ms: i64) -> Self {
         let mut lake = Self::new();
         lake.settings.state_every = state_every;
         lake.settings.checkpoint_every = checkpoint_every;
@@ -67,7 +67,7 @@ impl Lake {
     }
 
     /// A way to it.
-    pub fn way(&self, seed: u64) -> Way {
+    pub(crate) fn way(&self, seed: u64) -> Way {
         let clock: Arc<dyn Clock> = Arc::new(self.clock.clone());
         let faults = FaultyStore::new(Arc::clone(&self.disk), Arc::clone(&clock), seed);
         let spawner = self.clock.clone();
@@ -87,7 +87,7 @@ impl Lake {
     }
 
     /// A new writer over `way`.
-    pub async fn claim(&self, way: &Way) -> Committer {
+    pub(crate) async fn claim(&self, way: &Way) -> Committer {
         let claimed = Committer::claim(
             Arc::clone(&way.store),
             Arc::new(self.clock.clone()),
@@ -98,22 +98,22 @@ impl Lake {
     }
 
     /// A writer without faults.
-    pub async fn writer(&self, seed: u64) -> Committer {
+    pub(crate) async fn writer(&self, seed: u64) -> Committer {
         self.claim(&self.way(seed)).await
     }
 
     /// The state that a reader finds.
-    pub async fn read(&self) -> LakeState {
+    pub(crate) async fn read(&self) -> LakeState {
         self.reader().open().await.expect("the log can be read")
     }
 
     /// A reader of it.
-    pub fn reader(&self) -> LogReader {
+    pub(crate) fn reader(&self) -> LogReader {
         LogReader::new(Arc::clone(&self.disk), &Path::default())
     }
 
     /// All commits, from the first. Only for a log that was never cleaned up.
-    pub async fn commits(&self) -> Vec<Commit> {
+    pub(crate) async fn commits(&self) -> Vec<Commit> {
         let mut commits = Vec::new();
         while let Some(bytes) = self
             .object(paths::entry(Table::Samples, commits.len() as u64))
@@ -125,13 +125,13 @@ impl Lake {
     }
 
     /// What the disk holds at `path`.
-    pub async fn object(&self, path: Path) -> Option<bytes::Bytes> {
+    pub(crate) async fn object(&self, path: Path) -> Option<bytes::Bytes> {
         let found = self.disk.get(&path).await.ok()?;
         Some(found.bytes().await.expect("memory can be read"))
     }
 
     /// Checks that every table's own log has one entry for each commit that changed it, in order.
-    pub async fn check_projections(&self) {
+    pub(crate) async fn check_projections(&self) {
         for table in Table::ALL
             .into_iter()
             .filter(|table| *table != Table::Samples)
@@ -158,12 +158,12 @@ impl Lake {
     }
 
     /// Waits.
-    pub async fn pass(&self, ms: u64) {
+    pub(crate) async fn pass(&self, ms: u64) {
         self.clock.sleep(Duration::from_millis(ms)).await;
     }
 
     /// What `task` gives, if it does so in time; it is dropped if not.
-    pub async fn within<T>(&self, ms: u64, task: impl Future<Output = T>) -> Option<T> {
+    pub(crate) async fn within<T>(&self, ms: u64, task: impl Future<Output = T>) -> Option<T> {
         let late = self.clock.sleep(Duration::from_millis(ms));
         match select(std::pin::pin!(task), late).await {
             Either::Left((given, _)) => Some(given),
@@ -191,7 +191,7 @@ fn projection(entry: &[u8]) -> (u64, Vec<String>) {
 }
 
 /// A data file called `name`.
-pub fn file(name: &str) -> DataFile {
+pub(crate) fn file(name: &str) -> DataFile {
     let key = Key {
         tenant: "default".into(),
         name: "cpu".into(),
@@ -211,7 +211,7 @@ pub fn file(name: &str) -> DataFile {
 }
 
 /// A commit of the stream that adds one file called `name` to `samples` and `rollup_1m`.
-pub fn stream(epoch: u64, name: &str) -> Draft {
+pub(crate) fn stream(epoch: u64, name: &str) -> Draft {
     let changes = FileChanges {
         add: vec![file(name)],
         remove: vec![],
@@ -237,7 +237,7 @@ pub fn stream(epoch: u64, name: &str) -> Draft {
 }
 
 /// A commit of upkeep that replaces files of `samples`.
-pub fn compact(as_of: u64, remove: &[&str], add: &str) -> Draft {
+pub(crate) fn compact(as_of: u64, remove: &[&str], add: &str) -> Draft {
     let changes = FileChanges {
         add: vec![file(add)],
         remove: remove.iter().map(|name| file(name).path).collect(),
@@ -252,7 +252,7 @@ pub fn compact(as_of: u64, remove: &[&str], add: &str) -> Draft {
 }
 
 /// The names of the live files of `samples`.
-pub fn live(state: &LakeState) -> Vec<String> {
+pub(crate) fn live(state: &LakeState) -> Vec<String> {
     let names = state.files(Table::Samples).map(|file| {
         let name = file.path.trim_start_matches("date=2026-11-21/");
         name.trim_end_matches(".parquet").to_owned()

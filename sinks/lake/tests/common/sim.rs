@@ -15,7 +15,7 @@ use tidegauge_lake::Clock;
 
 /// Time that moves only when every task waits.
 #[derive(Clone, Debug, Default)]
-pub struct SimClock(Arc<Mutex<Sim>>);
+pub(crate) struct SimClock(Arc<Mutex<Sim>>);
 
 #[derive(Default)]
 struct Sim {
@@ -41,7 +41,7 @@ thread_local! {
 ///
 /// # Panics
 /// If it waits for what will never be.
-pub fn simulate<T>(test: impl Future<Output = T>) -> T {
+pub(crate) fn simulate<T>(test: impl Future<Output = T>) -> T {
     let clock = SimClock::default();
     CURRENT.set(clock.clone());
     let mut test = pin!(test);
@@ -69,12 +69,12 @@ impl ArcWake for Woken {
 
 impl SimClock {
     /// The clock of the test that runs.
-    pub fn current() -> Self {
+    pub(crate) fn current() -> Self {
         CURRENT.with_borrow(Clone::clone)
     }
 
     /// Runs `task` beside the test.
-    pub fn spawn(&self, task: BoxFuture<'static, ()>) {
+    pub(crate) fn spawn(&self, task: BoxFuture<'static, ()>) {
         self.0.lock().tasks.push(task);
     }
 

@@ -211,7 +211,9 @@ fn retention_drops_whole_segments_by_age_and_by_size() {
         ("segment.bytes", "1024"),
         ("retention.bytes", "2000"),
     ]));
-    (0..100).for_each(|_| drop(append(&log, "k", "v", 0)));
+    (0..100).for_each(|_| {
+        append(&log, "k", "v", 0);
+    });
     log.lock().retain(0).unwrap();
     let len = log.lock().len();
     assert!((2_000..3_100).contains(&len), "{len}");
@@ -222,7 +224,9 @@ fn retention_drops_whole_segments_by_age_and_by_size() {
 fn deleted_records_stay_deleted_over_a_restart() {
     let dir = TempDir::new().unwrap();
     let log = open(dir.path(), &[]);
-    (0..10).for_each(|_| drop(append(&log, "k", "v", 0)));
+    (0..10).for_each(|_| {
+        append(&log, "k", "v", 0);
+    });
     assert_eq!(log.lock().delete_before(4).unwrap(), 4);
     assert!(log.lock().delete_before(11).is_err());
     drop(log);

@@ -1,0 +1,304 @@
+//! `tidegauge up`: everything in one process, in the order in which one part needs another.
+//!
+//! Broker, lake, stream, queries, doors, agent. It ends in the reverse order, so that what the
+//! agent has still to say is taken and what was taken is committed.
+
+mod report;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
+use rand::SeedableRng;
+use rand::rngs::SmallRng;
+use tidegauge_agent::Agent;
+use tidegauge_broker::Broker;
+use tidegauge_gateway::Gateway;
+use tidegauge_lake::{Clock, Committer, Store, SystemClock, Upkeep, open_store};
+use tidegauge_queries::Engine;
+use tidegauge_stream::{Parts, Stream};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::config::Config;
+use crate::{serve, status};
+use report::Reporter;
+
+/// How often it is looked whether the stream still runs.
+const WATCH: Duration = Duration::from_millis(500);
+
+/// Runs everything until `end` is cancelled or a part fails.
+///
+/// # Errors
+/// If a part can't start, or the stream stops by itself.
+pub fn run(config: Config, end: CancellationToken) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("tidegauge")
+        .build()
+        .context("starting threads; check the limits of this user")?;
+    let outcome = runtime.block_on(everything(config, end));
+    runtime.shutdown_timeout(Duration::from_millis(500));
+    outcome
+}
+
+async fn everything(mut config: Config, end: CancellationToken) -> anyhow::Result<()> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let started_at = clock.now_ms();
+    let mut rng = SmallRng::seed_from_u64(seed(started_at));
+    let listener = serve::bind(config.http.listen).await?;
+    let http_address = listener.local_addr()?.to_string();
+
+    let broker = start_broker(&mut config, &clock).await?;
+    let (store, committer) = claim_lake(&mut config, &clock, &mut rng).await?;
+    let keeping = tokio::spawn({
+        let committer = committer.clone();
+        async move { committer.work().await }
+    });
+    let upkeep = start_upkeep(&config, &store, &committer, &clock)?;
+    let stream = Arc::new(
+        Stream::start(parts(&config, &store, &committer, &clock))
+            .await
+            .context("starting the stream")?,
+    );
+    let engine = Arc::new(Engine::new(
+        config.sql.clone(),
+        committer.watch(),
+        Arc::clone(&store.objects),
+        "",
+    )?);
+    let gateway = start_gateway(&config, &clock)?;
+    let agent = start_agent(&config, &clock, &mut rng)?;
+
+    let reporter = Reporter {
+        started_at,
+        clock: Arc::clone(&clock),
+        settings: config.stream.clone(),
+        stream: Arc::clone(&stream),
+        health: Arc::clone(&store.health),
+        gateway: gateway.clone(),
+        engine: Arc::clone(&engine),
+        agent: agent.clone(),
+    };
+    let stats: crate::stats::StatsSource = Arc::new(move || reporter.stats());
+    let doors = vec![
+        tidegauge_queries::http::router(Arc::clone(&engine)),
+        tidegauge_gateway::router(gateway),
+    ];
+    let routes = serve::router(Arc::clone(&stats), &config.http, doors);
+    let serving = CancellationToken::new();
+    let served = tokio::spawn(serve::serve(listener, routes, serving.clone()));
+    let broker_address = broker
+        .as_ref()
+        .map(|broker| broker.local_addr().to_string());
+    let place = status::banner(
+        &config,
+        &http_address,
+        broker_address.as_deref(),
+        &config.store.url,
+    );
+    println!("{place}");
+    let shown = tokio::spawn(status::show(Arc::clone(&stats), serving.clone()));
+
+    let outcome = until_the_end(&stream, &end).await;
+
+    // What shows or asks for the parts goes first, so that the last handles are ours.
+    if let Some(agent) = &agent {
+        agent.stop();
+    }
+    serving.cancel();
+    let _ = shown.await;
+    served.await.context("serving HTTP")??;
+    drop(stats);
+    upkeep.cancel();
+    let stopped = stop_stream(stream).await;
+    keeping.abort();
+    if let Err(error) = committer.finish().await {
+        tracing::warn!(%error, "the log's checkpoint is left to the next start");
+    }
+    if let Some(broker) = broker {
+        broker.shutdown().await;
+    }
+    outcome.and(stopped)
+}
+
+/// Two processes that start at the same instant must not draw alike.
+fn seed(now_ms: i64) -> u64 {
+    now_ms.unsigned_abs() ^ u64::from(std::process::id()).rotate_left(32)
+}
+
+/// The embedded broker, unless brokers are named; then everyone produces to it.
+async fn start_broker(
+    config: &mut Config,
+    clock: &Arc<dyn Clock>,
+) -> anyhow::Result<Option<Broker>> {
+    if !config.embeds_broker() {
+        return Ok(None);
+    }
+    let clock = Arc::clone(clock);
+    let broker = Broker::start(config.broker.clone(), Arc::new(move || clock.now_ms()))
+        .await
+        .context("starting the embedded broker (or name brokers with --kafka HOST:PORT)")?;
+    config.kafka.brokers = vec![broker.local_addr().to_string()];
+    for topic in config
+        .kafka
+        .topics
+        .iter()
+        .filter_map(|topic| topic.name.as_deref())
+    {
+        let partitions = config.broker.topic_partitions.get(topic);
+        let partitions = partitions
+            .copied()
+            .unwrap_or(config.broker.default_partitions);
+        broker.create_topic(topic, partitions, &std::collections::BTreeMap::new())?;
+    }
+    Ok(Some(broker))
+}
+
+/// Opens the store and becomes the lake's writer.
+async fn claim_lake(
+    config: &mut Config,
+    clock: &Arc<dyn Clock>,
+    rng: &mut SmallRng,
+) -> anyhow::Result<(Store, Committer)> {
+    config.store.url = config.store_url()?;
+    let store = open_store(&config.store, Arc::clone(clock), SmallRng::from_rng(rng))?;
+    store.probe(Uuid::now_v7()).await?;
+    let (committer, _) = Committer::claim(
+        Arc::clone(&store.objects),
+        Arc::clone(clock),
+        SmallRng::from_rng(rng),
+        config.lake_log,
+    )
+    .await?;
+    Ok((store, committer))
+}
+
+/// Upkeep on a thread of its own: merging costs processor time, and the stream must not wait for it.
+fn start_upkeep(
+    config: &Config,
+    store: &Store,
+    committer: &Committer,
+    clock: &Arc<dyn Clock>,
+) -> anyhow::Result<CancellationToken> {
+    let upkeep = Upkeep::new(
+        committer.clone(),
+        Arc::clone(&store.objects),
+        config.upkeep.clone(),
+        config.encode.clone(),
+        Arc::clone(clock),
+    );
+    let end = CancellationToken::new();
+    let asked = end.clone();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let body = move || {
+        let ended = runtime.block_on(asked.run_until_cancelled(upkeep.run()));
+        if let Some(Err(error)) = ended {
+            tracing::error!(error = &error as &dyn std::error::Error, "upkeep has ended");
+        }
+    };
+    std::thread::Builder::new().name("upkeep".into()).spawn(body).context("starting upkeep")?;
+    Ok(end)
+}
+
+fn parts(config: &Config, store: &Store, committer: &Committer, clock: &Arc<dyn Clock>) -> Parts {
+    Parts {
+        kafka: config.kafka.clone(),
+        dataflow: config.stream.clone(),
+        cluster: config.cluster.clone(),
+        encode: config.encode.clone(),
+        store: Arc::clone(&store.objects),
+        committer: committer.clone(),
+        clock: Arc::clone(clock),
+    }
+}
+
+fn start_gateway(config: &Config, clock: &Arc<dyn Clock>) -> anyhow::Result<Gateway> {
+    let clock = Arc::clone(clock);
+    Gateway::new(
+        &config.kafka.brokers.join(","),
+        config.gateway.clone(),
+        config.kafka.limits.clone(),
+        Arc::new(move || clock.now_ms()),
+    )
+    .context("starting the HTTP doors")
+}
+
+/// An agent that several may ask and one may stop.
+#[derive(Clone)]
+pub(crate) struct SharedAgent(Arc<std::sync::Mutex<Option<Agent>>>);
+
+impl SharedAgent {
+    fn agent(&self) -> std::sync::MutexGuard<'_, Option<Agent>> {
+        self.0
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    fn stop(&self) {
+        if let Some(agent) = self.agent().take() {
+            agent.stop();
+        }
+    }
+}
+
+fn start_agent(
+    config: &Config,
+    clock: &Arc<dyn Clock>,
+    rng: &mut SmallRng,
+) -> anyhow::Result<Option<SharedAgent>> {
+    if !config.host_agent {
+        return Ok(None);
+    }
+    let mut settings = config.agent.clone();
+    if config.embeds_broker_at(&settings.to) {
+        settings.to = config.kafka.brokers.join(",");
+    }
+    let clock = Arc::clone(clock);
+    let agent = Agent::start(
+        settings,
+        Arc::new(move || clock.now_ms()),
+        SmallRng::from_rng(rng),
+    )
+    .context("starting the host agent (or do without: --no-agent)")?;
+    Ok(Some(SharedAgent(Arc::new(std::sync::Mutex::new(Some(
+        agent,
+    ))))))
+}
+
+async fn until_the_end(stream: &Stream, end: &CancellationToken) -> anyhow::Result<()> {
+    loop {
+        if let Some(error) = stream.failed() {
+            return Err(anyhow!("{}", chain(&*error)));
+        }
+        if end
+            .run_until_cancelled(tokio::time::sleep(WATCH))
+            .await
+            .is_none()
+        {
+            return Ok(());
+        }
+    }
+}
+
+async fn stop_stream(stream: Arc<Stream>) -> anyhow::Result<()> {
+    let Ok(stream) = Arc::try_unwrap(stream).map_err(drop) else {
+        return Err(anyhow!(
+            "the stream is still asked for by an open request; its last commit is left to the next start"
+        ));
+    };
+    let stopped = tokio::task::spawn_blocking(move || stream.stop()).await?;
+    stopped.map_err(|error| anyhow!("{}", chain(&*error)))
+}
+
+/// An error with its causes, in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text.push_str(": ");
+        text.push_str(&inner.to_string());
+        cause = inner.source();
+    }
+    text
+}

@@ -1,0 +1,191 @@
+//! One snapshot of everything, for the status line, `/metrics` and the stats.
+
+use std::sync::Arc;
+
+use tidegauge_dataflow::{Hold, Settings};
+use tidegauge_gateway::Gateway;
+use tidegauge_lake::{Clock, StoreHealth};
+use tidegauge_model::{Counts, MINUTE_MS};
+use tidegauge_queries::Engine;
+use tidegauge_stream::{Status, Stream};
+use tidegauge_tables::Table;
+
+use super::SharedAgent;
+use crate::stats::{
+    BoundStats, CommitStats, PartitionStats, PushStats, Stats, StreamStats, TableStats,
+};
+
+/// Bytes a sample counts for in bounds.
+const SAMPLE_BYTES: u64 = 12;
+
+/// Asks every part.
+pub(super) struct Reporter {
+    pub(super) started_at: i64,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) settings: Settings,
+    pub(super) stream: Arc<Stream>,
+    pub(super) health: Arc<StoreHealth>,
+    pub(super) gateway: Gateway,
+    pub(super) engine: Arc<Engine>,
+    pub(super) agent: Option<SharedAgent>,
+}
+
+impl Reporter {
+    pub(super) fn stats(&self) -> Stats {
+        let status = self.stream.status();
+        let store = self.health.report();
+        let agent = self.agent.as_ref();
+        Stats {
+            now: self.clock.now_ms(),
+            started_at: self.started_at,
+            not_ready: match (&self.stream.failed(), status.dataflow.open) {
+                (Some(error), _) => vec![error.to_string()],
+                (None, None) => vec!["recovering".into()],
+                (None, Some(_)) => Vec::new(),
+            },
+            kafka_trouble: None,
+            store_trouble: store.failing_since.and(store.last_error),
+            partitions: partitions(&status),
+            records: status.sources.iter().map(|source| source.records).sum(),
+            record_bytes: status.sources.iter().map(|source| source.bytes).sum(),
+            stream: stream(&status),
+            commits: commits(&status),
+            tables: tables(&status),
+            bounds: self.bounds(&status),
+            queries_running: self.engine.running() as u64,
+            pushes: self.pushes(),
+            agent_dropped_samples: agent
+                .and_then(|agent| {
+                    agent
+                        .agent()
+                        .as_ref()
+                        .map(|agent| agent.stats().dropped_samples)
+                })
+                .unwrap_or_default(),
+        }
+    }
+
+    fn bounds(&self, status: &Status) -> Vec<BoundStats> {
+        let bound = |name: &str, samples: u64, most: u64| {
+            let used = samples * SAMPLE_BYTES;
+            BoundStats {
+                name: name.into(),
+                used,
+                most,
+                holds: used >= most,
+            }
+        };
+        let most = |column: &[u64]| column.iter().copied().max().unwrap_or_default();
+        let dataflow = &status.dataflow;
+        vec![
+            bound(
+                "stream.in_flight_bytes",
+                most(&dataflow.in_flight),
+                self.settings.in_flight_bytes,
+            ),
+            bound(
+                "stream.open_window_bytes",
+                most(&dataflow.open_samples),
+                self.settings.open_window_bytes,
+            ),
+        ]
+    }
+
+    fn pushes(&self) -> Vec<PushStats> {
+        let doors = self.gateway.stats().doors.into_iter();
+        doors
+            .map(|door| PushStats {
+                door: door.door.into(),
+                requests: door.requests,
+                bytes: door.bytes,
+                accepted: door.accepted,
+                rejected: door.rejected,
+                refused: door.refused,
+                unavailable: door.unavailable,
+            })
+            .collect()
+    }
+}
+
+fn partitions(status: &Status) -> Vec<PartitionStats> {
+    let lags = status.lags.iter();
+    lags.map(|lag| PartitionStats {
+        topic: lag.partition.topic.to_string(),
+        partition: lag.partition.index,
+        committed: status.lake.cuts.get(&lag.partition).map(|(next, _)| next.0),
+        next: lag.next,
+        end: lag.end,
+        lag: lag.lag,
+        blocked: None,
+    })
+    .collect()
+}
+
+fn stream(status: &Status) -> StreamStats {
+    let dataflow = &status.dataflow;
+    let watermark = dataflow
+        .open
+        .and_then(|open| open.watermark)
+        .or(status.lake.watermark);
+    StreamStats {
+        epoch: dataflow.open.map_or(status.lake.epoch, |open| open.epoch),
+        watermark,
+        held_by: dataflow.hold.as_ref().map(|hold| match hold {
+            Hold::NoPartitions => "no partition is registered".into(),
+            Hold::Partition(partition) => partition.to_string(),
+        }),
+        cutoff: dataflow.open.map(|open| open.cutoff),
+        generation: status.lake.generation,
+        open_windows: open_minutes(watermark, status),
+        open_samples: dataflow.open_samples.iter().sum(),
+        dirty_windows: status.lake.dirty.len() as u64,
+        series: dataflow.series.iter().sum(),
+        in_flight: dataflow.in_flight.iter().sum(),
+        counts: Counts {
+            samples: dataflow.samples,
+            late: dataflow.late,
+            quarantined: dataflow.quarantined,
+            duplicate: dataflow.duplicate,
+            rejected: dataflow.rejected,
+        },
+    }
+}
+
+/// 1-minute windows between the watermark and the clock.
+fn open_minutes(watermark: Option<i64>, status: &Status) -> u64 {
+    let Some(watermark) = watermark else { return 0 };
+    let ahead = status.lake.committed_at.saturating_sub(watermark).max(0) / MINUTE_MS;
+    u64::try_from(ahead).unwrap_or_default() + 1
+}
+
+fn commits(status: &Status) -> CommitStats {
+    let last = status.last_commit;
+    CommitStats {
+        count: status.commits,
+        upkeep_count: 0,
+        version: status.lake.version,
+        at: (status.lake.committed_at > 0).then_some(status.lake.committed_at),
+        last_seconds: last.map_or(0.0, |last| last.took.as_secs_f64()),
+        seconds: status.commit_time.as_secs_f64(),
+        samples: status.committed_samples,
+        bytes: status.committed_bytes,
+    }
+}
+
+fn tables(status: &Status) -> Vec<TableStats> {
+    let lake = &status.lake;
+    Table::ALL
+        .into_iter()
+        .filter_map(|table| {
+            let state = lake.tables.get(&table)?;
+            Some(TableStats {
+                table: table.name().into(),
+                files: state.files.len() as u64,
+                bytes: state.files.values().map(|file| file.bytes).sum(),
+                rows: state.files.values().map(|file| file.rows).sum(),
+                version: state.version,
+                committed_at: None,
+            })
+        })
+        .collect()
+}

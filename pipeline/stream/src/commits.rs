@@ -1,0 +1,120 @@
+//! Commits: whole drafts of the dataflow become entries of the lake's log, in order.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::Receiver;
+use tidegauge_dataflow::Draft;
+use tidegauge_lake::{CommitError, Committer};
+use tidegauge_model::{MINUTE_MS, PartitionCut};
+use tidegauge_tables::{CommitKind, FileChanges, LakeState, Table};
+use tokio::runtime::Handle;
+
+use crate::sink::Written;
+use crate::status::{LastCommit, Tally};
+
+/// How long to wait before asking again what became of a commit.
+const UNSETTLED_WAIT: Duration = Duration::from_secs(1);
+
+/// Commits drafts until the dataflow ends.
+pub(crate) struct Commits {
+    pub(crate) committer: Committer,
+    pub(crate) runtime: Handle,
+    pub(crate) drafts: Receiver<Draft<Written>>,
+    pub(crate) committed: Arc<AtomicU64>,
+    pub(crate) tally: Arc<Mutex<Tally>>,
+}
+
+impl Commits {
+    pub(crate) fn run(self) -> Result<(), CommitError> {
+        for draft in &self.drafts {
+            let epoch = draft.epoch;
+            if let Some((draft, samples)) = wanted(draft, &self.committer.state()) {
+                let added = draft.files.values().flat_map(|changes| &changes.add);
+                let bytes = added.map(|file| file.bytes).sum();
+                let began = Instant::now();
+                let state = self.runtime.block_on(self.commit(draft))?;
+                let took = began.elapsed();
+                tracing::info!(version = state.version, samples, ?took, "committed");
+                let commit = LastCommit {
+                    version: state.version,
+                    at: state.committed_at,
+                    samples,
+                    took,
+                };
+                self.tally
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .add(commit, bytes);
+            }
+            self.committed.store(epoch, Ordering::Release);
+        }
+        Ok(())
+    }
+
+    /// The committer finds out what became of an unsettled commit with the next call, so the same
+    /// draft must not be given again before its state is looked at.
+    async fn commit(&self, draft: tidegauge_lake::Draft) -> Result<Arc<LakeState>, CommitError> {
+        let CommitKind::Stream { epoch, .. } = draft.kind else {
+            unreachable!("the stream commits nothing else")
+        };
+        loop {
+            match self.committer.commit(draft.clone()).await {
+                Err(CommitError::Unsettled { version, source }) => {
+                    tracing::warn!(version, %source, "commit not settled; the log is asked again");
+                    tokio::time::sleep(UNSETTLED_WAIT).await;
+                }
+                Err(CommitError::Refused(_)) if self.committer.state().epoch == epoch => {
+                    return Ok(self.committer.state());
+                }
+                other => return other,
+            }
+        }
+    }
+}
+
+/// What is to be committed, and how many samples; none if nothing has changed.
+fn wanted(draft: Draft<Written>, state: &LakeState) -> Option<(tidegauge_lake::Draft, u64)> {
+    let mut files: BTreeMap<Table, FileChanges> = BTreeMap::new();
+    for (table, added) in draft.receipts.into_iter().flat_map(|written| written.files) {
+        files.entry(table).or_default().add.extend(added);
+    }
+    let moved = |cut: &PartitionCut| {
+        let known = state.cuts.get(&cut.partition);
+        known.is_none_or(|(next, mark)| (*next, *mark) != (cut.next, cut.mark.or(*mark)))
+    };
+    let mut cuts: Vec<PartitionCut> = draft.cuts.into_iter().filter(moved).collect();
+    if files.is_empty() && cuts.is_empty() && draft.dirty.is_empty() {
+        return None;
+    }
+    for cut in &mut cuts {
+        // A chunk without records moves nothing, and its partition's last record stays the mark.
+        cut.mark = cut
+            .mark
+            .or(state.cuts.get(&cut.partition).and_then(|(_, mark)| *mark));
+    }
+    let samples = draft.counts.samples;
+    let kind = CommitKind::Stream {
+        epoch: draft.epoch,
+        watermark: draft.watermark,
+        cutoff: draft.cutoff,
+        cuts,
+        dirty: spans(&draft.dirty),
+        counts: draft.counts,
+    };
+    Some((tidegauge_lake::Draft { kind, files }, samples))
+}
+
+/// Minute starts, ascending, as half-open spans.
+fn spans(minutes: &[i64]) -> Vec<(i64, i64)> {
+    let mut spans: Vec<(i64, i64)> = Vec::new();
+    for &start in minutes {
+        match spans.last_mut() {
+            Some(last) if last.1 == start => last.1 += MINUTE_MS,
+            _ => spans.push((start, start + MINUTE_MS)),
+        }
+    }
+    spans
+}

@@ -1,0 +1,139 @@
+//! A running `tidegauge up`.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// How long anything may take before it counts as stuck.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Where a node keeps its things and listens, over all its lives.
+pub(crate) struct Place {
+    pub(crate) data: PathBuf,
+    pub(crate) http: SocketAddr,
+    pub(crate) kafka: SocketAddr,
+    settings: Vec<(String, String)>,
+}
+
+impl Place {
+    /// Ports that are free now, so that a second life listens where the first did.
+    pub(crate) fn new(data: &Path, settings: &[(&str, &str)]) -> Self {
+        let free = || {
+            TcpListener::bind("127.0.0.1:0")
+                .and_then(|it| it.local_addr())
+                .expect("a port")
+        };
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        Self {
+            data: data.to_owned(),
+            http: free(),
+            kafka: free(),
+            settings: settings.iter().map(owned).collect(),
+        }
+    }
+
+    /// One more life.
+    pub(crate) fn start(&self) -> Node<'_> {
+        let log = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.data.with_extension("log"))
+            .expect("a log file");
+        let child = Command::new(env!("CARGO_BIN_EXE_tidegauge"))
+            .args(["up", "--no-agent", "--data"])
+            .arg(&self.data)
+            .args([
+                "--listen",
+                &self.http.to_string(),
+                "--kafka-listen",
+                &self.kafka.to_string(),
+            ])
+            .envs(self.settings.iter().cloned())
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("a handle"))
+            .stderr(log)
+            .spawn()
+            .expect("the binary runs");
+        Node { place: self, child }
+    }
+
+    /// What the node has said in all its lives, for a failure's message.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.data.with_extension("log")).unwrap_or_default()
+    }
+}
+
+/// One life.
+pub(crate) struct Node<'a> {
+    place: &'a Place,
+    child: Child,
+}
+
+impl Node<'_> {
+    /// The JSON at `path`, if the node answers.
+    pub(crate) fn get(&self, path: &str) -> Option<Value> {
+        let mut stream = TcpStream::connect(self.place.http).ok()?;
+        stream
+            .set_read_timeout(Some(Duration::from_secs(10)))
+            .ok()?;
+        let request = format!("GET {path} HTTP/1.1\r\nhost: node\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).ok()?;
+        serde_json::from_str(answer.split_once("\r\n\r\n")?.1).ok()
+    }
+
+    /// Waits until `holds` is true of the JSON at `path`.
+    pub(crate) fn wait(&mut self, path: &str, what: &str, holds: impl Fn(&Value) -> bool) {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let seen = self.get(path);
+            if seen.as_ref().is_some_and(&holds) {
+                return;
+            }
+            if let Some(status) = self.child.try_wait().expect("our child") {
+                panic!(
+                    "the node ended ({status}) before {what}:\n{}",
+                    self.place.log()
+                );
+            }
+            assert!(
+                Instant::now() < until,
+                "no {what} in {PATIENCE:?}: {seen:?}\n{}",
+                self.place.log()
+            );
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// `kill -9`.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().expect("our child");
+        self.child.wait().expect("our child");
+    }
+
+    /// Ctrl-C, and waits for the orderly end.
+    pub(crate) fn stop(mut self) {
+        let pid = i32::try_from(self.child.id()).expect("a pid");
+        // SAFETY: the signal goes to our own child, which has not been waited for.
+        assert_eq!(unsafe { libc::kill(pid, libc::SIGINT) }, 0, "our child");
+        let status = self.child.wait().expect("our child");
+        assert!(
+            status.success(),
+            "an orderly end, not {status}:\n{}",
+            self.place.log()
+        );
+    }
+}
+
+impl Drop for Node<'_> {
+    /// A failed test leaves nothing running.
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

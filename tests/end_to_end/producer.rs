@@ -1,0 +1,64 @@
+//! A producer that gives nothing up: every record is acknowledged in the end.
+
+use std::net::SocketAddr;
+
+use rdkafka::ClientConfig;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
+use rdkafka::util::Timeout;
+
+/// An idempotent producer over crashes of its broker.
+pub(crate) struct Producer {
+    inner: BaseProducer,
+}
+
+impl Producer {
+    pub(crate) fn new(broker: SocketAddr) -> Self {
+        let inner = ClientConfig::new()
+            .set("bootstrap.servers", broker.to_string())
+            .set("enable.idempotence", "true")
+            .set("message.timeout.ms", "0")
+            .set("linger.ms", "5")
+            .set("reconnect.backoff.ms", "50")
+            .set("reconnect.backoff.max.ms", "200")
+            .set("queue.buffering.max.messages", "1000000")
+            .create()
+            .expect("a producer");
+        Self { inner }
+    }
+
+    /// Queues one record; the partition is chosen by the key.
+    pub(crate) fn send(
+        &self,
+        topic: &str,
+        key: &str,
+        tenant: &str,
+        content_type: &str,
+        body: &[u8],
+    ) {
+        let text = |key, value| Header {
+            key,
+            value: Some(value),
+        };
+        let headers = OwnedHeaders::new()
+            .insert(text("tenant", tenant))
+            .insert(text("content-type", content_type));
+        let mut record = BaseRecord::to(topic)
+            .key(key)
+            .payload(body)
+            .headers(headers);
+        while let Err((error, back)) = self.inner.send(record) {
+            let full = KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull);
+            assert_eq!(error, full, "only a full queue refuses");
+            self.inner.poll(std::time::Duration::from_millis(10));
+            record = back;
+        }
+        self.inner.poll(std::time::Duration::ZERO);
+    }
+
+    /// Waits until everything is acknowledged.
+    pub(crate) fn flush(&self) {
+        self.inner.flush(Timeout::Never).expect("acknowledged");
+    }
+}
