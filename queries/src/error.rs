@@ -54,8 +54,10 @@ impl QueryError {
 
     /// Sorts an error of DataFusion's by who can mend it.
     pub(crate) fn from_datafusion(error: &DataFusionError, memory_bytes: usize) -> Self {
-        let detail = first_line(&error.strip_backtrace());
-        match error.find_root() {
+        // What stands round the root names rules of the planner, which tells a user nothing.
+        let root = error.find_root();
+        let detail = first_line(&root.strip_backtrace());
+        match root {
             DataFusionError::ResourcesExhausted(detail) => Self::Memory {
                 limit_bytes: memory_bytes,
                 detail: first_line(detail),
@@ -78,8 +80,6 @@ fn first_line(text: &str) -> String {
         "SQL error: ",
         "Schema error: ",
         "Execution error: ",
-        "type_coercion",
-        "caused by",
     ] {
         line = line.strip_prefix(prefix).unwrap_or(line);
     }

@@ -104,7 +104,7 @@ impl Scan<'_> {
         let columns = needed_to_settle(Table::Samples);
         let samples = self
             .file_scan(Table::Samples, lanes, columns, &filters)
-            .unfiltered_rest()
+            .for_merge()
             .plan()?;
         let mut next = 0..;
         let mut input = |file: &Arc<DataFile>| Input {

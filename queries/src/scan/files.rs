@@ -14,10 +14,10 @@ use datafusion::datasource::physical_plan::{
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::physical_expr::expressions::col;
 use datafusion::physical_expr::{LexOrdering, PhysicalExpr, PhysicalSortExpr, conjunction};
-use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::filter::FilterExec;
 use datafusion::physical_plan::filter_pushdown::PushedDown;
 use datafusion::physical_plan::metrics::MetricBuilder;
+use datafusion::physical_plan::{ExecutionPlan, Partitioning};
 use tidegauge_tables::{DataFile, Table};
 
 use super::value::ValueAdapterFactory;
@@ -32,7 +32,8 @@ pub(crate) struct FileScan<'a> {
     lanes: Vec<Vec<Arc<DataFile>>>,
     columns: &'a [&'a str],
     filters: &'a [Arc<dyn PhysicalExpr>],
-    filter_rest: bool,
+    /// Whether nobody stands between the scan and the query.
+    alone: bool,
     pruned: Option<(usize, usize)>,
 }
 
@@ -52,14 +53,15 @@ impl<'a> FileScan<'a> {
             lanes,
             columns,
             filters,
-            filter_rest: true,
+            alone: true,
             pruned: None,
         }
     }
 
-    /// Rows that fail a filter may come out; the caller filters again.
-    pub(crate) const fn unfiltered_rest(mut self) -> Self {
-        self.filter_rest = false;
+    /// For a merge: each lane stays a partition of its own, and rows that fail a filter may come
+    /// out, as the caller filters again.
+    pub(crate) const fn for_merge(mut self) -> Self {
+        self.alone = false;
         self
     }
 
@@ -96,7 +98,7 @@ impl<'a> FileScan<'a> {
             .with_file_groups(groups.collect())
             .with_statistics(self.statistics())
             .with_output_ordering(self.ordering(schema)?)
-            .with_preserve_order(!self.filter_rest)
+            .with_output_partitioning(self.pinned())
             .with_expr_adapter(Some(Arc::new(ValueAdapterFactory)))
             .with_projection_indices(Some(indices))?
             .build();
@@ -108,6 +110,13 @@ impl<'a> FileScan<'a> {
             Arc::new(FilterExec::try_new(conjunction(rest), plan)?),
             self.columns,
         )
+    }
+
+    /// Where each lane must stay a partition, says so: else files may be split, and lanes may take
+    /// files from each other.
+    fn pinned(&self) -> Option<Partitioning> {
+        let lanes = Partitioning::UnknownPartitioning(self.lanes.len());
+        (!self.alone).then_some(lanes)
     }
 
     /// The source with all filters it takes, and those it doesn't.
@@ -127,7 +136,7 @@ impl<'a> FileScan<'a> {
         }
         let pushed = source.try_pushdown_filters(self.filters.to_vec(), config)?;
         let rest = self.filters.iter().zip(&pushed.filters);
-        let rest = rest.filter(|(_, pushed)| self.filter_rest && matches!(pushed, PushedDown::No));
+        let rest = rest.filter(|(_, pushed)| self.alone && matches!(pushed, PushedDown::No));
         let rest = rest.map(|(filter, _)| Arc::clone(filter)).collect();
         Ok((pushed.updated_node.unwrap_or(source), rest))
     }

@@ -133,7 +133,7 @@ impl Scan<'_> {
             let lanes = read.iter().map(|&i| vec![Arc::clone(&files[i])]).collect();
             let mut scan = self
                 .file_scan(self.table, lanes, &columns, filters)
-                .unfiltered_rest();
+                .for_merge();
             if let Some((pruned, all)) = pruned {
                 scan = scan.with_pruned(pruned, all);
             }
