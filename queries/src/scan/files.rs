@@ -24,6 +24,9 @@ use super::value::ValueAdapterFactory;
 use super::{Lake, project};
 use crate::columns::{order, shape};
 
+/// Conditions that all must hold.
+type Filters = Vec<Arc<dyn PhysicalExpr>>;
+
 /// Files of one table, a lane a partition.
 pub(crate) struct FileScan<'a> {
     lake: &'a Lake,
@@ -120,7 +123,7 @@ impl<'a> FileScan<'a> {
     }
 
     /// The source with all filters it takes, and those it doesn't.
-    fn source(&self) -> Result<(Arc<dyn FileSource>, Vec<Arc<dyn PhysicalExpr>>)> {
+    fn source(&self) -> Result<(Arc<dyn FileSource>, Filters)> {
         let config = self.session.config_options();
         let options = TableParquetOptions {
             global: config.execution.parquet.clone(),

@@ -18,11 +18,14 @@ pub(crate) struct Identity {
     pub(crate) id: i64,
 }
 
+/// A series, the window's start, and its aggregate.
+type Row = (Identity, i64, Rollup);
+
 /// Rows not yet given out.
 #[derive(Debug)]
 pub(crate) struct Rows {
     schema: SchemaRef,
-    rows: Vec<(Identity, i64, Rollup)>,
+    rows: Vec<Row>,
 }
 
 impl Rows {
@@ -57,20 +60,20 @@ impl Rows {
 }
 
 /// One column; a window of nothing but stale markers has no values.
-fn column(name: &str, rows: &[(Identity, i64, Rollup)]) -> Result<ArrayRef> {
+fn column(name: &str, rows: &[Row]) -> Result<ArrayRef> {
     let texts = |pick: fn(&Identity) -> &str| -> ArrayRef {
         Arc::new(StringViewArray::from_iter_values(
             rows.iter().map(|r| pick(&r.0)),
         ))
     };
-    let longs = |pick: &dyn Fn(&(Identity, i64, Rollup)) -> i64| -> ArrayRef {
+    let longs = |pick: &dyn Fn(&Row) -> i64| -> ArrayRef {
         Arc::new(Int64Array::from_iter_values(rows.iter().map(pick)))
     };
     let values = |pick: fn(&Rollup) -> f64| -> ArrayRef {
         let values = rows.iter().map(|r| (r.2.count > 0).then(|| pick(&r.2)));
         Arc::new(Float64Array::from_iter(values))
     };
-    let times = |pick: &dyn Fn(&(Identity, i64, Rollup)) -> Option<i64>| -> ArrayRef {
+    let times = |pick: &dyn Fn(&Row) -> Option<i64>| -> ArrayRef {
         let times = TimestampMillisecondArray::from_iter(rows.iter().map(pick));
         Arc::new(times.with_timezone("UTC"))
     };

@@ -143,10 +143,10 @@ impl Cursor {
 
     fn read_head(&mut self) -> Result<()> {
         let page = Arc::clone(self.page());
-        if let Some(head) = &self.head {
-            if page.is_of(self.row, head) {
-                return Ok(());
-            }
+        if let Some(head) = &self.head
+            && page.is_of(self.row, head)
+        {
+            return Ok(());
         }
         let named = match &self.head {
             Some(head) if page.is_named(self.row, &head.named) => Arc::clone(&head.named),
@@ -159,14 +159,14 @@ impl Cursor {
             named,
             id: page.id.value(self.row),
         };
-        if let Some(last) = &self.head {
-            if next.cmp(last) == Ordering::Less {
-                let (tenant, name) = &*next.named;
-                return exec_err!(
-                    "a file is not sorted by tenant, name and series: `{name}` of `{tenant}` comes after `{}`; it must be written anew",
-                    last.named.1
-                );
-            }
+        if let Some(last) = &self.head
+            && next.cmp(last) == Ordering::Less
+        {
+            let (tenant, name) = &*next.named;
+            return exec_err!(
+                "a file is not sorted by tenant, name and series: `{name}` of `{tenant}` comes after `{}`; it must be written anew",
+                last.named.1
+            );
         }
         self.head = Some(next);
         Ok(())
