@@ -1,7 +1,7 @@
 //! `kill -9` at random moments, with the producer running.
 //!
-//! `TIDEGAUGE_TEST_KILLS` sets how many (50 unless set; 1000 for a long night), and
-//! `TIDEGAUGE_TEST_SEED` the seed.
+//! `E2E_KILLS` sets how many (50 unless set; 1000 for a long night), and
+//! `E2E_SEED` the seed.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -26,10 +26,7 @@ fn setting(name: &str, default: u64) -> u64 {
 
 #[test]
 fn whatever_is_killed_nothing_is_lost_or_doubled() {
-    let (kills, seed) = (
-        setting("TIDEGAUGE_TEST_KILLS", 50),
-        setting("TIDEGAUGE_TEST_SEED", 7),
-    );
+    let (kills, seed) = (setting("E2E_KILLS", 50), setting("E2E_SEED", 7));
     println!("seed {seed}, {kills} kills");
     let folder = tempfile::tempdir().expect("a folder");
     let place = Place::new(

@@ -30,8 +30,8 @@ pub struct RecoveredSeries {
     pub value: Vec<f64>,
     /// The newest committed sample's time that is not past the last future cutoff.
     pub last_time: i64,
-    /// For a series of deltas: its last committed total.
-    pub total: Option<f64>,
+    /// Its last committed value: the running total, should it be a series of deltas.
+    pub last_value: Option<f64>,
     /// Settled 1-minute rows in closed minutes of open coarse windows, ascending by window start.
     pub minutes: Vec<(i64, Rollup)>,
 }

@@ -69,7 +69,7 @@ impl Open {
                 .copied()
                 .max(newest_row)
                 .unwrap_or(i64::MIN),
-            total: self
+            last_value: self
                 .value
                 .iter()
                 .rev()

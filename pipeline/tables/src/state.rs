@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use tidegauge_model::{Counts, HOUR_MS, MINUTE_MS, NextOffset, Partition, PartitionCut, RecordMark};
+use tidegauge_model::{
+    Counts, HOUR_MS, MINUTE_MS, NextOffset, Partition, PartitionCut, RecordMark,
+};
 use uuid::Uuid;
 
 use crate::commit::{Commit, CommitKind};

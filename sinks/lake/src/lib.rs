@@ -26,8 +26,8 @@ pub use read::{
     Block, Filter, Merge, Merged, ReadError, RowReader, Stored, data_path, read_rows, read_samples,
 };
 pub use store::{
-    Credentials, DurableFolder, RetrySettings, Retrying, Store, StoreError, StoreHealth, StoreReport,
-    StoreSettings, open_store,
+    Credentials, DurableFolder, RetrySettings, Retrying, Store, StoreError, StoreHealth,
+    StoreReport, StoreSettings, open_store,
 };
 pub use sweep::orphans;
 pub use upkeep::{RetentionSettings, Upkeep, UpkeepError, UpkeepReport, UpkeepSettings};

@@ -1,5 +1,7 @@
 //! What every decoder works with: the record, what is known of its tenant, and where results go.
 
+use std::sync::Arc;
+
 use tidegauge_model::{
     Metadata, Partition, REJECT_BYTES, Reject, RejectReason, SeriesError, normal,
 };
@@ -87,7 +89,7 @@ impl Context<'_> {
         }
         let record = self.record;
         self.out.rejects.push(Reject {
-            tenant: self.interner.tenant.clone(),
+            tenant: Arc::clone(&self.interner.tenant),
             partition: self.partition.clone(),
             offset: record.offset,
             time: record.own_time(),

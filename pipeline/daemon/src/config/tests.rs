@@ -127,7 +127,7 @@ fn all_problems_are_listed_in_their_order() {
 fn what_is_no_toml_is_reported_wherever_it_is() {
     let said = said("a = \n[kafka\nbrokers = [1\n");
     assert!(said.lines().count() >= 2, "{said}");
-    assert!(said.starts_with("t.toml:1:"), "{said}");
+    assert!(said.contains("t.toml:1:"), "{said}");
 }
 
 #[test]

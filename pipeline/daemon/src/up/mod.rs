@@ -190,14 +190,19 @@ fn start_upkeep(
     );
     let end = CancellationToken::new();
     let asked = end.clone();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     let body = move || {
         let ended = runtime.block_on(asked.run_until_cancelled(upkeep.run()));
         if let Some(Err(error)) = ended {
             tracing::error!(error = &error as &dyn std::error::Error, "upkeep has ended");
         }
     };
-    std::thread::Builder::new().name("upkeep".into()).spawn(body).context("starting upkeep")?;
+    std::thread::Builder::new()
+        .name("upkeep".into())
+        .spawn(body)
+        .context("starting upkeep")?;
     Ok(end)
 }
 

@@ -23,6 +23,9 @@ pub(super) struct State {
     pub(super) last_used: i64,
     /// For a series of deltas: the running total.
     pub(super) total: Option<f64>,
+    /// The last committed value of an earlier life: where the total goes on if the series turns out
+    /// to be one of deltas, which only its definition tells.
+    pub(super) resume_total: f64,
     /// The open window of each coarse tier: its start (or [`NONE_OPEN`]) and the fold of its
     /// minutes so far.
     pub(super) coarse: Box<[(i64, Rollup)]>,
@@ -95,7 +98,7 @@ impl Catalog {
                 return Err(Collision);
             }
             if delta && state.total.is_none() {
-                state.total = Some(0.0);
+                state.total = Some(state.resume_total);
             }
             if state.metadata != *metadata && **metadata != Metadata::default() {
                 state.metadata = Arc::clone(metadata);
@@ -113,6 +116,7 @@ impl Catalog {
             newest_day: i32::MIN,
             days: 0,
             total: delta.then_some(0.0),
+            resume_total: 0.0,
             coarse: vec![(NONE_OPEN, EMPTY); self.coarse].into(),
         });
         Ok(dense)

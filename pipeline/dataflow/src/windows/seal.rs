@@ -154,16 +154,13 @@ impl Windows {
             .min();
         self.carry = Carry::from(base.copied().unwrap_or_default());
         for series in recovered.series {
-            let Ok(dense) =
-                self.catalog
-                    .intern(&series.series, &series.metadata, series.total.is_some())
-            else {
+            let Ok(dense) = self.catalog.intern(&series.series, &series.metadata, false) else {
                 continue;
             };
             let state = &mut self.catalog.states[dense as usize];
             state.last_time = state.last_time.max(series.last_time);
             state.last_used = 0;
-            state.total = series.total;
+            state.resume_total = series.last_value.unwrap_or_default();
             for (start, row) in &series.minutes {
                 for (open, (_, width)) in state.coarse.iter_mut().zip(&self.coarse) {
                     // Windows that closed before hold nothing that is still to be written.

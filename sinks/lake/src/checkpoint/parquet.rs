@@ -24,10 +24,10 @@ pub(super) fn encode(actions: &[Action]) -> Result<Vec<u8>> {
     while !rest.is_empty() {
         let taken = decoder.decode(rest)?;
         rest = &rest[taken..];
-        if taken == 0 || rest.is_empty() {
-            if let Some(batch) = decoder.flush()? {
-                writer.write(&batch)?;
-            }
+        if (taken == 0 || rest.is_empty())
+            && let Some(batch) = decoder.flush()?
+        {
+            writer.write(&batch)?;
         }
     }
     writer.into_inner()

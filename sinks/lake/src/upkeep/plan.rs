@@ -293,7 +293,7 @@ mod tests {
         let files = [
             file("a", (0, 9), MAIN, 1),
             file("b", (5, 9), OVER, 2),
-            wide.clone(),
+            Arc::clone(&wide),
             file("c", (5, 9), OVER, 2),
         ];
         let overlays = Some(("bc".into(), OVER));

@@ -148,8 +148,13 @@ impl Group {
     fn take_over(&mut self, old: &str, new: &str) {
         let mut member = self.members.remove(old).expect("the holder is a member");
         let fenced = ResponseError::FencedInstanceId;
-        member.joining.take().map(|answer| answer.send(Err(fenced)));
-        member.syncing.take().map(|answer| answer.send(Err(fenced)));
+        // Whoever has gone away meanwhile need not be told.
+        if let Some(answer) = member.joining.take() {
+            let _ = answer.send(Err(fenced));
+        }
+        if let Some(answer) = member.syncing.take() {
+            let _ = answer.send(Err(fenced));
+        }
         if self.leader == old {
             new.clone_into(&mut self.leader);
         }

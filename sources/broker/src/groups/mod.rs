@@ -284,12 +284,13 @@ impl Group {
         let Some(member) = self.members.remove(id) else {
             return;
         };
-        member
-            .joining
-            .map(|answer| answer.send(Err(ResponseError::UnknownMemberId)));
-        member
-            .syncing
-            .map(|answer| answer.send(Err(ResponseError::UnknownMemberId)));
+        // Whoever has gone away meanwhile need not be told.
+        if let Some(answer) = member.joining {
+            let _ = answer.send(Err(ResponseError::UnknownMemberId));
+        }
+        if let Some(answer) = member.syncing {
+            let _ = answer.send(Err(ResponseError::UnknownMemberId));
+        }
         match self.state {
             State::Empty => {}
             State::PreparingRebalance => self.complete_if_all_joined(now),

@@ -263,7 +263,7 @@ fn keep(batch: &Bytes, header: &Header, newest: &Newest, is_settled: bool) -> Ke
             let superseded = newest
                 .get(&xxh3_128(key))
                 .is_some_and(|at| *at > record.offset);
-            !superseded && !(is_settled && record.value.is_none())
+            !(superseded || is_settled && record.value.is_none())
         }
     };
     let Ok(payload) = records::payload(batch, header, BATCH_LIMIT) else {

@@ -123,9 +123,10 @@ fn a_torn_tail_is_cut_and_the_rest_stays() {
 fn a_batch_with_a_wrong_crc_ends_the_log() {
     let dir = TempDir::new().unwrap();
     let log = open(dir.path(), &[]);
-    let whole = (0..5)
-        .map(|n| append(&log, "key", &n.to_string(), 0))
-        .count();
+    let whole = 5;
+    for n in 0..whole {
+        append(&log, "key", &n.to_string(), 0);
+    }
     drop(log);
     let path = dir.path().join(&log_files(dir.path())[0]);
     let mut bytes = fs::read(&path).unwrap();
