@@ -11,10 +11,13 @@ use crate::node::Place;
 use crate::oracle::{Samples, add};
 use crate::producer::Producer;
 
-/// One scrape: its time and every sample's name, labels and value, as text and as number.
+/// A sample's name, labels and value, as text.
+type Line = (String, Vec<(String, String)>, String);
+
+/// One scrape: its time and every sample.
 struct Scrape {
     time: i64,
-    samples: Vec<(String, Vec<(String, String)>, String)>,
+    samples: Vec<Line>,
 }
 
 #[test]
@@ -146,7 +149,7 @@ fn scrapes() -> Vec<Scrape> {
     scrapes
 }
 
-fn sample(line: &str) -> (String, Vec<(String, String)>, String) {
+fn sample(line: &str) -> Line {
     let (series, value) = line.rsplit_once(' ').expect("a value");
     let Some((name, labels)) = series.split_once('{') else {
         return (series.to_owned(), Vec::new(), value.to_owned());

@@ -44,7 +44,6 @@ pub async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
 }
 
 /// All routes: ours, and those of the parts, such as the gateway's and the query engine's.
-#[must_use]
 pub fn router(stats: StatsSource, http: &Http, parts: Vec<Router>) -> Router {
     let own = Router::new()
         .route("/health", get(health))
