@@ -1,7 +1,7 @@
 //! The configuration: one TOML file, the environment above it, the command line above both.
 //!
 //! [`Config`] only composes the settings of the parts, which live beside what they configure.
-//! [`load`] merges the layers and finds everything that is wrong with them; [`show`] writes the
+//! [`load`] merges the layers and finds everything that is wrong with them; [`Config::show`] writes the
 //! effective configuration in the form of the shipped, annotated file.
 
 mod env;

@@ -59,7 +59,7 @@ pub fn router(stats: StatsSource, http: &Http, parts: Vec<Router>) -> Router {
     parts.into_iter().fold(own, Router::merge).fallback(unknown)
 }
 
-/// Serves until the end; requests at work then have [`DRAIN`] left.
+/// Serves until the end; requests at work then have two seconds left.
 ///
 /// # Errors
 /// If the listener fails.
