@@ -32,6 +32,11 @@ const WATCH: Duration = Duration::from_millis(500);
 /// # Errors
 /// If a part can't start, or the stream stops by itself.
 pub fn run(config: Config, end: CancellationToken) -> anyhow::Result<()> {
+    // Each process would claim the lake and fence the others.
+    anyhow::ensure!(
+        config.cluster.hosts.len() < 2,
+        "`up` can't yet join several processes into one; leave cluster.hosts empty and raise --workers"
+    );
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("tidegauge")
