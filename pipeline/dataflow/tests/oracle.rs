@@ -123,7 +123,7 @@ fn live(scripts: &[Script], hosts: &[String], workers: usize, seed: u64, from: S
         .any(|(script, &at)| at < script.samples.len())
     {
         for (script, at) in scripts.iter().zip(&mut at) {
-            let to = (*at + rng.random_range(0..400)).min(script.samples.len());
+            let to = (*at + rng.random_range(0..300)).min(script.samples.len());
             let newest = script.samples[..to]
                 .iter()
                 .map(|it| it.time)

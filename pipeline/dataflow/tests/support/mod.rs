@@ -383,7 +383,12 @@ impl Life {
         bell.ring();
     }
 
+    /// Ticks, once the tick before has been taken: a clock runs no further ahead of the workers than
+    /// one round of the script, or what they read would lie past their future cutoff.
     pub(crate) fn tick(&self, now: i64, seal: bool) {
+        while !self.ticks.0.is_empty() {
+            thread::yield_now();
+        }
         self.ticks
             .0
             .send(Tick {
