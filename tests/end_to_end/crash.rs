@@ -3,6 +3,7 @@
 //! `E2E_KILLS` sets how many (50 unless set; 1000 for a long night), and
 //! `E2E_SEED` the seed.
 
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ const HOSTS: u32 = 16;
 /// Event time begins three hours ago and moves as records are made, so that hours close too.
 const STEP_MS: i64 = 120;
 
-fn setting(name: &str, default: u64) -> u64 {
+pub(crate) fn setting(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |value| value.parse().expect("a number"))
 }
 
@@ -38,7 +39,7 @@ fn whatever_is_killed_nothing_is_lost_or_doubled() {
     );
     let done = AtomicBool::new(false);
     let (produced, sent) = std::thread::scope(|scope| {
-        let producer = scope.spawn(|| produce(&place, seed, &done));
+        let producer = scope.spawn(|| produce(place.kafka, seed, &done));
         let mut rng = SmallRng::seed_from_u64(seed);
         for _ in 0..kills {
             let node = place.start();
@@ -77,8 +78,8 @@ pub(crate) fn drain(node: &mut crate::node::Node<'_>, newest: i64) {
 }
 
 /// Produces until told to end, at some thousand records a second; a tenth is late, some come twice.
-fn produce(place: &Place, seed: u64, done: &AtomicBool) -> (Samples, u64) {
-    let producer = Producer::new(place.kafka);
+pub(crate) fn produce(broker: SocketAddr, seed: u64, done: &AtomicBool) -> (Samples, u64) {
+    let producer = Producer::new(broker);
     let mut rng = SmallRng::seed_from_u64(seed ^ 0xfeed);
     let mut produced = Samples::new();
     let start = now_ms() - 3 * 3_600_000;
@@ -134,7 +135,7 @@ fn produce(place: &Place, seed: u64, done: &AtomicBool) -> (Samples, u64) {
     clippy::disallowed_methods,
     reason = "the program under test runs by the same clock"
 )]
-fn now_ms() -> i64 {
+pub(crate) fn now_ms() -> i64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     i64::try_from(since.expect("after 1970").as_millis()).expect("before the year 292 million")
 }

@@ -116,6 +116,23 @@ impl Node<'_> {
         self.child.wait().expect("our child");
     }
 
+    /// Waits until the node ends by itself, and in which way.
+    pub(crate) fn ends(mut self, orderly: bool) {
+        let until = Instant::now() + PATIENCE;
+        let status = loop {
+            if let Some(status) = self.child.try_wait().expect("our child") {
+                break status;
+            }
+            assert!(
+                Instant::now() < until,
+                "no end in {PATIENCE:?}:\n{}",
+                self.place.log()
+            );
+            std::thread::sleep(Duration::from_millis(50));
+        };
+        assert_eq!(status.success(), orderly, "{status}:\n{}", self.place.log());
+    }
+
     /// Ctrl-C, and waits for the orderly end.
     pub(crate) fn stop(mut self) {
         let pid = i32::try_from(self.child.id()).expect("a pid");

@@ -128,6 +128,9 @@ impl Intake {
         }
         let (counts, in_flight) = (self.counts, self.in_flight());
         self.board.write(|stats| {
+            if stats.open.is_none_or(|last| last.epoch < open.epoch) {
+                stats.open = Some(open);
+            }
             stats.samples += counts.samples;
             stats.late += counts.late;
             stats.quarantined += counts.quarantined;

@@ -1,5 +1,7 @@
 //! Running the graph: workers, processes, and what is outside of them.
 
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -7,6 +9,7 @@ use crossbeam_channel::{Receiver, Sender};
 use serde::{Deserialize, Serialize};
 use tidegauge_model::{SourceControl, SourceEvent};
 use timely::CommunicationConfig;
+use timely::worker::Worker;
 
 use crate::graph::{Ends, build};
 use crate::open::Tick;
@@ -82,7 +85,7 @@ pub struct WorkerEnds<R> {
     pub outlet: Outlet<R>,
 }
 
-/// What the process with worker 0 stands between besides; other processes' are not used.
+/// What the process with worker 0 stands between besides.
 #[derive(Debug)]
 pub struct Lead<R> {
     /// What drives epochs on.
@@ -109,23 +112,29 @@ pub enum RunError {
 }
 
 /// Runs the workers of this process to the end: until a tick stops them, or one fails. It blocks.
+/// `lead` is process 0's alone.
 ///
 /// # Errors
 /// If workers can't be started, or one of any process fails.
 ///
 /// # Panics
-/// If `workers` has not one entry for each worker of this process.
+/// If `workers` has not one entry for each worker of this process, or another than process 0 leads.
 pub fn run<R: Receipt>(
     cluster: &Cluster,
     settings: &Settings,
     workers: Vec<WorkerEnds<R>>,
-    lead: Lead<R>,
+    lead: Option<Lead<R>>,
     board: &Board,
 ) -> Result<(), RunError> {
     assert_eq!(
         workers.len(),
         cluster.workers,
         "ends for each worker of the process"
+    );
+    assert_eq!(
+        lead.is_some(),
+        cluster.process == 0,
+        "process 0 leads, and no other"
     );
     let config = timely::Config {
         communication: cluster.communication(),
@@ -135,9 +144,9 @@ pub fn run<R: Receipt>(
         .into_iter()
         .map(|ends| Mutex::new(Some(ends)))
         .collect();
-    let lead = Mutex::new(Some(lead));
+    let lead = Mutex::new(lead);
     let (settings, board, first) = (settings.clone(), board.clone(), cluster.indices().start);
-    let guards = timely::execute(config, move |worker| {
+    let body = move |worker: &mut Worker| {
         let taken = |slot: &Mutex<Option<WorkerEnds<R>>>| {
             slot.lock()
                 .unwrap_or_else(PoisonError::into_inner)
@@ -190,10 +199,20 @@ pub fn run<R: Receipt>(
         while worker.has_dataflows() {
             worker.step_or_park(None);
         }
-    })
-    .map_err(RunError::Start)?;
-    for worker in guards.join() {
-        worker.map_err(RunError::Worker)?;
-    }
-    Ok(())
+    };
+    // A lost process makes timely's network threads panic, and whoever joins them.
+    let outcome = catch_unwind(AssertUnwindSafe(|| {
+        let guards = timely::execute(config, body).map_err(RunError::Start)?;
+        for worker in guards.join() {
+            worker.map_err(RunError::Worker)?;
+        }
+        Ok(())
+    }));
+    outcome.unwrap_or_else(|panic| Err(RunError::Worker(told(&*panic))))
+}
+
+fn told(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref().cloned())
+        .unwrap_or_default()
 }

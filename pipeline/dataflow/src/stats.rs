@@ -14,7 +14,7 @@ pub struct Board(Arc<Mutex<Stats>>);
 pub struct Stats {
     /// The newest opening.
     pub open: Option<Open>,
-    /// What holds the watermark.
+    /// What holds the watermark; only process 0 knows.
     pub hold: Option<Hold>,
     /// Samples taken by this process since its start.
     pub samples: u64,
@@ -42,13 +42,6 @@ impl Board {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
-    }
-
-    pub(crate) fn opened(&self, open: &Open, hold: Hold) {
-        self.write(|stats| {
-            stats.open = Some(*open);
-            stats.hold = Some(hold);
-        });
     }
 
     pub(crate) fn write(&self, pin: impl FnOnce(&mut Stats)) {

@@ -1,4 +1,4 @@
-//! The stream in one process: Kafka to committed tiers.
+//! The stream: Kafka to committed tiers, in one process or as a cluster of several.
 //!
 //! [`Stream::start`] recovers the open windows from the lake, starts a Kafka source and a sink for
 //! each dataflow worker, runs the dataflow, and commits what it seals. What was committed is
@@ -9,6 +9,7 @@
 //! KafkaSource ─events─► dataflow ─seals─► Sink ─receipts─► dataflow ─drafts─► commits ─► lake
 //! ```
 
+mod cohort;
 mod commits;
 mod error;
 mod recover;
@@ -17,7 +18,8 @@ mod start;
 mod status;
 mod ticker;
 
+pub use cohort::{CohortError, Terms, gather, join};
 pub use error::StreamError;
 pub use recover::recover;
-pub use start::{Parts, Stream};
+pub use start::{Parts, Role, Stream};
 pub use status::{LastCommit, Status};

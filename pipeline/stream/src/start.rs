@@ -14,6 +14,7 @@ use tidegauge_dataflow::{
 use tidegauge_kafka::{KafkaSource, WorkerShare};
 use tidegauge_lake::{Clock, Committer, EncodeSettings};
 use tidegauge_model::{Partition, PartitionCut, SourceControl};
+use tidegauge_tables::LakeState;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
@@ -45,10 +46,30 @@ pub struct Parts {
     pub encode: EncodeSettings,
     /// Where the lake lies.
     pub store: Arc<dyn ObjectStore>,
-    /// The writer of the lake.
-    pub committer: Committer,
+    /// What this process is to the lake.
+    pub role: Role,
     /// The clock of everything.
     pub clock: Arc<dyn Clock>,
+}
+
+/// What a process is to the lake.
+#[derive(Clone, Debug)]
+pub enum Role {
+    /// It commits: process 0 of a cluster, or one process alone.
+    Lead(Committer),
+    /// It writes files that process 0 commits, and follows the lake.
+    Follower(watch::Receiver<Arc<LakeState>>),
+}
+
+impl Role {
+    /// The lake's newest state.
+    #[must_use]
+    pub fn newest(&self) -> watch::Receiver<Arc<LakeState>> {
+        match self {
+            Self::Lead(committer) => committer.watch(),
+            Self::Follower(newest) => newest.clone(),
+        }
+    }
 }
 
 /// A running stream. Dropping it without [`Stream::stop`] leaves its threads running.
@@ -56,20 +77,21 @@ pub struct Stream {
     sources: Vec<Arc<KafkaSource>>,
     asks: Sender<Ask>,
     board: Board,
-    committer: Committer,
+    lake: watch::Receiver<Arc<LakeState>>,
     tally: Arc<Mutex<Tally>>,
     dataflow: JoinHandle<()>,
-    commits: JoinHandle<()>,
+    commits: Option<JoinHandle<()>>,
     failure: watch::Receiver<Option<Arc<StreamError>>>,
 }
 
 impl Stream {
-    /// Recovers and starts. The lake's committer must have been claimed just before.
+    /// Recovers and starts. The lake's committer must have been claimed just before; in a cluster,
+    /// its processes must have [come together](crate::gather).
     ///
     /// # Errors
     /// If the lake can't be read, Kafka has lost what was not yet read, or threads can't be started.
     pub async fn start(parts: Parts) -> Result<Self, StreamError> {
-        let state = parts.committer.state();
+        let state = Arc::clone(&parts.role.newest().borrow());
         let peers = parts.cluster.peers();
         let recovered = recover(&state, &parts.store, &parts.dataflow, peers).await?;
         tracing::info!(
@@ -143,18 +165,25 @@ impl Stream {
             });
         }
         let (ask, asks) = unbounded();
-        let committed = Arc::new(AtomicU64::new(0));
-        let (drafts, drafted) = bounded(SEALS_WAITING);
-        let lead = lead(&parts, asks, drafts, &committed)?;
         let tally = Arc::default();
-        let commits = Commits {
-            committer: parts.committer.clone(),
-            runtime: runtime.clone(),
-            drafts: drafted,
-            committed,
-            tally: Arc::clone(&tally),
+        let lake = parts.role.newest();
+        let (lead, commits) = match parts.role.clone() {
+            Role::Follower(_) => (None, None),
+            Role::Lead(committer) => {
+                let committed = Arc::new(AtomicU64::new(0));
+                let (drafts, drafted) = bounded(SEALS_WAITING);
+                let lead = lead(&parts, asks, drafts, &committed)?;
+                let commits = Commits {
+                    committer,
+                    runtime: runtime.clone(),
+                    drafts: drafted,
+                    committed,
+                    tally: Arc::clone(&tally),
+                };
+                let commits = spawn("commits", &report, move || Ok(commits.run()?))?;
+                (Some(lead), Some(commits))
+            }
         };
-        let commits = spawn("commits", &report, move || Ok(commits.run()?))?;
         let (cluster, settings, shown) = (parts.cluster, parts.dataflow, board.clone());
         let dataflow = spawn("dataflow", &report, move || {
             Ok(run(&cluster, &settings, ends, lead, &shown)?)
@@ -163,7 +192,7 @@ impl Stream {
             sources,
             asks: ask,
             board,
-            committer: parts.committer,
+            lake,
             tally,
             dataflow,
             commits,
@@ -177,7 +206,7 @@ impl Stream {
         let tally = *self.tally.lock().unwrap_or_else(PoisonError::into_inner);
         Status {
             dataflow: self.board.read(),
-            lake: self.committer.state(),
+            lake: Arc::clone(&self.lake.borrow()),
             lags: self
                 .sources
                 .iter()
@@ -210,7 +239,14 @@ impl Stream {
         })
     }
 
-    /// Takes nothing more, commits what was taken, and ends. Blocks as long as the store takes.
+    /// Whether the dataflow has come to its end: in a follower, because process 0 has stopped it.
+    #[must_use]
+    pub fn ended(&self) -> bool {
+        self.dataflow.is_finished()
+    }
+
+    /// Takes nothing more, commits what was taken, and ends. Blocks as long as the store takes; in a
+    /// follower, until process 0 has stopped too.
     ///
     /// # Errors
     /// If the stream had failed; what was committed stays.
@@ -222,7 +258,7 @@ impl Stream {
             // Its threads may wait for one another for ever; the process ends without them.
             return Err(error);
         }
-        for thread in [self.dataflow, self.commits] {
+        for thread in std::iter::once(self.dataflow).chain(self.commits) {
             if let Err(panic) = thread.join() {
                 std::panic::resume_unwind(panic);
             }

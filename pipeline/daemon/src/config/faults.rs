@@ -278,6 +278,12 @@ impl Config {
         }
         let processes = cluster.hosts.len().max(1);
         faults.within("cluster.process", cluster.process, 0, processes - 1);
+        if processes > 1 && self.embeds_broker() {
+            faults.add(
+                "kafka.brokers",
+                "empty, and each process of a cluster would have a broker of its own; name one that all can reach",
+            );
+        }
     }
 
     fn lake(&self, faults: &mut Faults) {

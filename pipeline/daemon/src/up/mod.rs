@@ -3,6 +3,7 @@
 //! Broker, lake, stream, queries, doors, agent. It ends in the reverse order, so that what the
 //! agent has still to say is taken and what was taken is committed.
 
+mod lake;
 mod report;
 
 use std::sync::Arc;
@@ -14,14 +15,14 @@ use rand::rngs::SmallRng;
 use tidegauge_agent::Agent;
 use tidegauge_broker::Broker;
 use tidegauge_gateway::Gateway;
-use tidegauge_lake::{Clock, Committer, Store, SystemClock, Upkeep, open_store};
+use tidegauge_lake::{Clock, SystemClock};
 use tidegauge_queries::Engine;
 use tidegauge_stream::{Parts, Stream};
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
 use crate::config::Config;
 use crate::{serve, status};
+use lake::Lake;
 use report::Reporter;
 
 /// How often it is looked whether the stream still runs.
@@ -32,11 +33,6 @@ const WATCH: Duration = Duration::from_millis(500);
 /// # Errors
 /// If a part can't start, or the stream stops by itself.
 pub fn run(config: Config, end: CancellationToken) -> anyhow::Result<()> {
-    // Each process would claim the lake and fence the others.
-    anyhow::ensure!(
-        config.cluster.hosts.len() < 2,
-        "`up` can't yet join several processes into one; leave cluster.hosts empty and raise --workers"
-    );
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("tidegauge")
@@ -55,21 +51,21 @@ async fn everything(mut config: Config, end: CancellationToken) -> anyhow::Resul
     let http_address = listener.local_addr()?.to_string();
 
     let broker = start_broker(&mut config, &clock).await?;
-    let (store, committer) = claim_lake(&mut config, &clock, &mut rng).await?;
-    let keeping = tokio::spawn({
-        let committer = committer.clone();
-        async move { committer.work().await }
-    });
-    let upkeep = start_upkeep(&config, &store, &committer, &clock)?;
+    let opened = end
+        .run_until_cancelled(Lake::open(&mut config, &clock, &mut rng))
+        .await;
+    let Some(lake) = opened.transpose()? else {
+        return Ok(());
+    };
     let stream = Arc::new(
-        Stream::start(parts(&config, &store, &committer, &clock))
+        Stream::start(parts(&config, &lake, &clock))
             .await
             .context("starting the stream")?,
     );
     let engine = Arc::new(Engine::new(
         config.sql.clone(),
-        committer.watch(),
-        Arc::clone(&store.objects),
+        lake.role.newest(),
+        Arc::clone(&lake.store.objects),
         "",
     )?);
     let gateway = start_gateway(&config, &clock)?;
@@ -80,7 +76,7 @@ async fn everything(mut config: Config, end: CancellationToken) -> anyhow::Resul
         clock: Arc::clone(&clock),
         settings: config.stream.clone(),
         stream: Arc::clone(&stream),
-        health: Arc::clone(&store.health),
+        health: Arc::clone(&lake.store.health),
         gateway: gateway.clone(),
         engine: Arc::clone(&engine),
         agent: agent.clone(),
@@ -115,12 +111,9 @@ async fn everything(mut config: Config, end: CancellationToken) -> anyhow::Resul
     let _ = shown.await;
     served.await.context("serving HTTP")??;
     drop(stats);
-    upkeep.cancel();
+    lake.rest();
     let stopped = stop_stream(stream).await;
-    keeping.abort();
-    if let Err(error) = committer.finish().await {
-        tracing::warn!(%error, "the log's checkpoint is left to the next start");
-    }
+    lake.close().await;
     if let Some(broker) = broker {
         broker.shutdown().await;
     }
@@ -160,65 +153,14 @@ async fn start_broker(
     Ok(Some(broker))
 }
 
-/// Opens the store and becomes the lake's writer.
-async fn claim_lake(
-    config: &mut Config,
-    clock: &Arc<dyn Clock>,
-    rng: &mut SmallRng,
-) -> anyhow::Result<(Store, Committer)> {
-    config.store.url = config.store_url()?;
-    let store = open_store(&config.store, Arc::clone(clock), SmallRng::from_rng(rng))?;
-    store.probe(Uuid::now_v7()).await?;
-    let (committer, _) = Committer::claim(
-        Arc::clone(&store.objects),
-        Arc::clone(clock),
-        SmallRng::from_rng(rng),
-        config.lake_log,
-    )
-    .await?;
-    Ok((store, committer))
-}
-
-/// Upkeep on a thread of its own: merging costs processor time, and the stream must not wait for it.
-fn start_upkeep(
-    config: &Config,
-    store: &Store,
-    committer: &Committer,
-    clock: &Arc<dyn Clock>,
-) -> anyhow::Result<CancellationToken> {
-    let upkeep = Upkeep::new(
-        committer.clone(),
-        Arc::clone(&store.objects),
-        config.upkeep.clone(),
-        config.encode.clone(),
-        Arc::clone(clock),
-    );
-    let end = CancellationToken::new();
-    let asked = end.clone();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    let body = move || {
-        let ended = runtime.block_on(asked.run_until_cancelled(upkeep.run()));
-        if let Some(Err(error)) = ended {
-            tracing::error!(error = &error as &dyn std::error::Error, "upkeep has ended");
-        }
-    };
-    std::thread::Builder::new()
-        .name("upkeep".into())
-        .spawn(body)
-        .context("starting upkeep")?;
-    Ok(end)
-}
-
-fn parts(config: &Config, store: &Store, committer: &Committer, clock: &Arc<dyn Clock>) -> Parts {
+fn parts(config: &Config, lake: &Lake, clock: &Arc<dyn Clock>) -> Parts {
     Parts {
         kafka: config.kafka.clone(),
         dataflow: config.stream.clone(),
         cluster: config.cluster.clone(),
         encode: config.encode.clone(),
-        store: Arc::clone(&store.objects),
-        committer: committer.clone(),
+        store: Arc::clone(&lake.store.objects),
+        role: lake.role.clone(),
         clock: Arc::clone(clock),
     }
 }
@@ -278,8 +220,14 @@ fn start_agent(
 
 async fn until_the_end(stream: &Stream, end: &CancellationToken) -> anyhow::Result<()> {
     loop {
+        // Looked at first: a dataflow that fails says why before it ends.
+        let ended = stream.ended();
         if let Some(error) = stream.failed() {
             return Err(anyhow!("{}", chain(&*error)));
+        }
+        if ended {
+            tracing::info!("process 0 has stopped the cluster");
+            return Ok(());
         }
         if end
             .run_until_cancelled(tokio::time::sleep(WATCH))

@@ -55,7 +55,8 @@ pub(crate) fn mint<'scope>(
                     return;
                 };
                 let open = mint.open(tick, ends.committed.load(Ordering::Acquire));
-                ends.board.opened(&open, mint.hold.clone());
+                ends.board
+                    .write(|stats| stats.hold = Some(mint.hold.clone()));
                 output.session(&*held).give(open);
                 if open.stop {
                     capability = None;

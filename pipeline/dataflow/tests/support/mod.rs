@@ -275,15 +275,17 @@ impl Life {
                     life.worker(recovered, &seals)
                 })
                 .collect();
-            let (drafts, taken) = bounded(2);
-            life.threads
-                .push(committer(taken, &life.shelves, &seals, &committed));
-            let lead = Lead {
-                ticks: ticks.clone(),
-                ticks_bell: ticks_bell.clone(),
-                drafts,
-                committed: Arc::clone(&committed),
-            };
+            let lead = (process == 0).then(|| {
+                let (drafts, taken) = bounded(2);
+                life.threads
+                    .push(committer(taken, &life.shelves, &seals, &committed));
+                Lead {
+                    ticks: ticks.clone(),
+                    ticks_bell: ticks_bell.clone(),
+                    drafts,
+                    committed: Arc::clone(&committed),
+                }
+            });
             let (settings, board) = (settings.clone(), board.clone());
             life.threads.push(thread::spawn(move || {
                 run(&cluster, &settings, ends, lead, &board).expect("runs to its end");
