@@ -30,4 +30,6 @@ pub use store::{
     StoreReport, StoreSettings, open_store,
 };
 pub use sweep::orphans;
-pub use upkeep::{RetentionSettings, Upkeep, UpkeepError, UpkeepReport, UpkeepSettings};
+pub use upkeep::{
+    RetentionRule, RetentionSettings, Upkeep, UpkeepError, UpkeepReport, UpkeepSettings,
+};

@@ -13,8 +13,10 @@ mod lane;
 mod patch;
 mod plan;
 mod repair;
+mod retention;
 mod settings;
 mod sweep;
+mod trim;
 mod write;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -31,7 +33,9 @@ use crate::clock::Clock;
 use crate::commit::{CommitError, Committer, Draft};
 use crate::encode::{EncodeError, EncodeSettings};
 use crate::read::ReadError;
-pub use settings::{RetentionSettings, UpkeepSettings};
+use retention::Retention;
+pub use retention::{RetentionRule, RetentionSettings};
+pub use settings::UpkeepSettings;
 
 /// Why a pass of upkeep broke off. What it committed before stays; the next pass goes on.
 #[derive(Debug, Error)]
@@ -45,6 +49,9 @@ pub enum UpkeepError {
     /// A file could not be made.
     #[error("upkeep could not encode a file")]
     Encode(#[from] EncodeError),
+    /// A rule of the retention names no regular expression.
+    #[error("a rule of upkeep.retention has a bad metric pattern")]
+    Pattern(#[from] regex::Error),
     /// The store refused a put, a listing or a delete.
     #[error("upkeep was refused by the store")]
     Store(#[from] object_store::Error),
@@ -65,6 +72,8 @@ pub struct UpkeepReport {
     pub files_written: u64,
     /// Files removed because all their rows have expired.
     pub files_expired: u64,
+    /// Files written anew without the rows of metrics that have expired before others.
+    pub files_trimmed: u64,
     /// Objects deleted.
     pub objects_deleted: u64,
 }
@@ -75,6 +84,7 @@ pub struct Upkeep {
     committer: Committer,
     store: Arc<dyn ObjectStore>,
     settings: UpkeepSettings,
+    retention: Retention,
     encode: EncodeSettings,
     clock: Arc<dyn Clock>,
     memory: Mutex<Memory>,
@@ -89,26 +99,31 @@ struct Memory {
     epoch: Option<(u64, i64)>,
     /// When objects were last listed.
     swept_at: Option<i64>,
+    /// Days in which nothing was left to trim.
+    trimmed: trim::Looked,
 }
 
 impl Upkeep {
     /// Upkeep of the lake that `committer` writes, over the same `store`.
-    #[must_use]
+    ///
+    /// # Errors
+    /// [`UpkeepError::Pattern`].
     pub fn new(
         committer: Committer,
         store: Arc<dyn ObjectStore>,
         settings: UpkeepSettings,
         encode: EncodeSettings,
         clock: Arc<dyn Clock>,
-    ) -> Self {
-        Self {
+    ) -> Result<Self, UpkeepError> {
+        Ok(Self {
             committer,
             store,
+            retention: Retention::new(settings.retention.clone())?,
             settings,
             encode,
             clock,
             memory: Mutex::default(),
-        }
+        })
     }
 
     /// Runs passes for ever, the interval apart. An error is logged and the pass tried again, but
@@ -138,7 +153,7 @@ impl Upkeep {
         }
     }
 
-    /// One pass: repairs, then expiry, then compaction, then the sweep. Repairs come first, as they
+    /// One pass: repairs, then expiry, then compaction, then trimming, then the sweep. Repairs come first, as they
     /// need raw samples that expiry would take.
     ///
     /// # Errors
@@ -149,6 +164,7 @@ impl Upkeep {
         self.repair(&mut report).await?;
         self.expire(&mut report).await?;
         self.compact(&mut report).await?;
+        self.trim(&mut report).await?;
         self.sweep(&mut report).await?;
         Ok(report)
     }

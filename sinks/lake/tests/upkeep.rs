@@ -14,8 +14,8 @@ use object_store::{ObjectStore, ObjectStoreExt};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use tidegauge_lake::{
-    CommitError, Committer, Draft, EncodeSettings, Filter, Merge, RetentionSettings, Stored,
-    Upkeep, UpkeepError, UpkeepReport, UpkeepSettings, data_path, encode_sealed, read_rows,
+    CommitError, Committer, Draft, EncodeSettings, Filter, Merge, RetentionRule, RetentionSettings,
+    Stored, Upkeep, UpkeepError, UpkeepReport, UpkeepSettings, data_path, encode_sealed, read_rows,
 };
 use tidegauge_model::{
     DAY_MS, HOUR_MS, Limits, MINUTE_MS, Rollup, RollupRuns, Sealed, Series, SeriesId, SeriesSeen,
@@ -308,6 +308,7 @@ fn settings(stream: &Stream) -> UpkeepSettings {
             m1_ms: i64::MAX,
             m5_ms: i64::MAX,
             h1_ms: i64::MAX,
+            rules: Vec::new(),
         },
         ..UpkeepSettings::default()
     }
@@ -322,7 +323,8 @@ async fn begin(lake: &Lake, seed: u64, settings: UpkeepSettings) -> Life {
         settings,
         EncodeSettings::default(),
         Arc::new(lake.clock.clone()),
-    );
+    )
+    .expect("good settings");
     Life {
         way,
         writer,
@@ -541,6 +543,73 @@ fn what_comes_after_raw_has_expired_is_merged_into_rows() {
             let rows = settled::<Rollup>(&lake, &state, table, bits).await;
             let counts: Vec<_> = rows.values().map(|row| row[0]).collect();
             assert_eq!(counts, [3], "{table:?}");
+        }
+    });
+}
+
+#[test]
+fn a_metric_kept_for_less_goes_from_among_the_others() {
+    simulate(async {
+        let lake = Lake::new();
+        let mut stream = Stream::new(2, 0);
+        let mut random = SmallRng::seed_from_u64(2);
+        let short = stream.series[0].name().to_owned();
+        let rule = RetentionRule {
+            metric: Some(short.clone()),
+            raw_ms: Some(DAY_MS),
+            ..RetentionRule::default()
+        };
+        let mut settings = UpkeepSettings::default();
+        settings.retention.rules.push(rule);
+        let mut life = begin(&lake, 7, settings.clone()).await;
+        let at = START + 3 * MINUTE_MS;
+        let samples = (0..7)
+            .flat_map(|series| [(series, at, 1.0), (series, at + 20_000, 4.0)])
+            .collect();
+        commit(&life, stream.seal(samples, 3 * DAY_MS), &mut random).await;
+        lake.pass(u64::try_from(3 * DAY_MS).expect("positive"))
+            .await;
+        let mut trimmed = 0;
+        for _ in 0..4 {
+            let report = life.upkeep.run_once().await.expect("a store that lives");
+            trimmed += report.files_trimmed;
+            lake.pass(360_000).await;
+        }
+        assert_eq!(trimmed, 1, "the day's samples, once");
+        let is_short = |series: &Series| series.name() == short;
+        let kept = |stream: &Stream| {
+            let mut rows = stream.oracle(Tier::Raw);
+            let gone: BTreeSet<SeriesId> = stream
+                .series
+                .iter()
+                .filter(|it| is_short(it))
+                .map(Series::id)
+                .collect();
+            rows.retain(|(id, _), _| !gone.contains(id));
+            rows
+        };
+        let found = settled(&lake, &lake.read().await, Table::Samples, value_bits).await;
+        assert!(!found.is_empty());
+        assert_eq!(found, kept(&stream));
+
+        // Late samples: of the short-lived metric merged into rows, of the others folded from raw.
+        let late = (0..7).map(|series| (series, at + 10_000, 2.0)).collect();
+        life = begin(&lake, 8, settings).await;
+        commit(&life, stream.seal(late, 0), &mut random).await;
+        for _ in 0..4 {
+            life.upkeep.run_once().await.expect("a store that lives");
+            lake.pass(360_000).await;
+        }
+        let state = lake.read().await;
+        assert!(state.dirty.is_empty());
+        assert_eq!(
+            settled(&lake, &state, Table::Samples, value_bits).await,
+            kept(&stream)
+        );
+        for table in [Table::Rollup1m, Table::Rollup1h] {
+            let rows = settled::<Rollup>(&lake, &state, table, bits).await;
+            let counts: Vec<_> = rows.values().map(|row| row[0]).collect();
+            assert_eq!(counts, [3; 7], "{table:?}");
         }
     });
 }

@@ -336,6 +336,13 @@ impl Config {
             0,
             30 * 86_400_000,
         );
+        for (index, rule) in self.upkeep.retention.rules.iter().enumerate() {
+            if let Err(error) = rule.pattern() {
+                let reason = error.to_string();
+                let reason = reason.lines().last().unwrap_or("no regular expression");
+                faults.add(format!("upkeep.retention.rules[{index}].metric"), reason);
+            }
+        }
         profile(faults, "encode.commit", &self.encode.commit);
         profile(faults, "encode.compaction", &self.encode.compaction);
     }

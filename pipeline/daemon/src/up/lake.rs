@@ -141,7 +141,7 @@ fn start_upkeep(
         config.upkeep.clone(),
         config.encode.clone(),
         Arc::clone(clock),
-    );
+    )?;
     let end = CancellationToken::new();
     let asked = end.clone();
     let runtime = tokio::runtime::Builder::new_current_thread()

@@ -61,7 +61,7 @@ impl Upkeep {
         Ok(true)
     }
 
-    fn planner<'a>(&'a self, state: &'a LakeState) -> Planner<'a> {
+    pub(super) fn planner<'a>(&'a self, state: &'a LakeState) -> Planner<'a> {
         Planner {
             settings: &self.settings,
             state,

@@ -14,7 +14,7 @@ impl Upkeep {
         let (state, now) = (self.committer.state(), self.clock.now_ms());
         let mut files = BTreeMap::new();
         for table in Table::ALL {
-            let kept_from = now.saturating_sub(self.settings.retention.of(table));
+            let kept_from = now.saturating_sub(self.retention.longest(table));
             let remove = expired(&state, table, kept_from);
             if !remove.is_empty() {
                 report.files_expired += remove.len() as u64;

@@ -87,6 +87,11 @@ impl Planner<'_> {
         })
     }
 
+    /// Whether all files of the day from `start` are as a merge of the closed day leaves them.
+    pub(super) fn is_in_shape(&self, start: i64, files: &[Arc<DataFile>]) -> bool {
+        self.is_closed(start, start + DAY_MS) && self.is_quiet(files) && self.is_merged(files)
+    }
+
     pub(super) fn most_files(&self) -> usize {
         self.settings.most_files.max(4)
     }

@@ -1,8 +1,9 @@
 //! How upkeep is done: plain data.
 
 use serde::{Deserialize, Serialize};
-use tidegauge_model::{DAY_MS, HOUR_MS, MINUTE_MS};
-use tidegauge_tables::Table;
+use tidegauge_model::{HOUR_MS, MINUTE_MS};
+
+use super::retention::RetentionSettings;
 
 /// How upkeep is done.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,45 +49,6 @@ impl Default for UpkeepSettings {
             grace_ms: 10 * MINUTE_MS,
             orphan_grace_ms: HOUR_MS,
             sweep_every_ms: 10 * MINUTE_MS,
-        }
-    }
-}
-
-/// How long rows of each tier are kept, by their event time, milliseconds.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct RetentionSettings {
-    /// Samples and rejects.
-    pub raw_ms: i64,
-    /// 1-minute rollups.
-    pub m1_ms: i64,
-    /// 5-minute rollups.
-    pub m5_ms: i64,
-    /// 1-hour rollups.
-    pub h1_ms: i64,
-}
-
-impl Default for RetentionSettings {
-    fn default() -> Self {
-        Self {
-            raw_ms: 7 * DAY_MS,
-            m1_ms: 30 * DAY_MS,
-            m5_ms: 90 * DAY_MS,
-            h1_ms: 365 * DAY_MS,
-        }
-    }
-}
-
-impl RetentionSettings {
-    /// How long rows of `table` are kept: series for as long as any tier may name them.
-    #[must_use]
-    pub fn of(&self, table: Table) -> i64 {
-        match table {
-            Table::Samples | Table::Rejects => self.raw_ms,
-            Table::Rollup1m => self.m1_ms,
-            Table::Rollup5m => self.m5_ms,
-            Table::Rollup1h => self.h1_ms,
-            Table::Series => self.raw_ms.max(self.m1_ms).max(self.m5_ms).max(self.h1_ms),
         }
     }
 }

@@ -1,0 +1,176 @@
+//! Removes rows whose own retention has run out from files in which others are still kept.
+//!
+//! A day at a time, once the whole day is over for them and its files are merged: then no file
+//! overrides another, so each can be written anew without them. Which metrics a day has is in its
+//! `series`; whether a file holds rows of one is told by its pages' bounds, so that looking costs
+//! little where there is nothing to do.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use tidegauge_model::{DAY_MS, Rollup, SeriesSeen};
+use tidegauge_tables::{DataFile, FileChanges, FileKind, Key, LakeState, Table};
+
+use super::write::{Out, Rows};
+use super::{Upkeep, UpkeepError, UpkeepReport};
+use crate::read::{Filter, Merge, Stored};
+
+/// Tables whose rows can have a retention of their own.
+const TRIMMED: [Table; 4] = [
+    Table::Samples,
+    Table::Rollup1m,
+    Table::Rollup5m,
+    Table::Rollup1h,
+];
+
+/// What was looked at: a day of a table with the keys that had run out.
+pub(super) type Looked = BTreeMap<(Table, i32), (Vec<String>, BTreeSet<Key>)>;
+
+impl Upkeep {
+    /// Trims every day that is due.
+    pub(super) async fn trim(&self, report: &mut UpkeepReport) -> Result<(), UpkeepError> {
+        for table in TRIMMED {
+            if self.retention.shortest(table) == self.retention.longest(table) {
+                continue;
+            }
+            let kept_from = self
+                .clock
+                .now_ms()
+                .saturating_sub(self.retention.shortest(table));
+            let state = self.committer.state();
+            let days: BTreeSet<i32> = state.files(table).map(|file| file.date).collect();
+            for day in days {
+                if (i64::from(day) + 1) * DAY_MS <= kept_from {
+                    self.trim_day(table, day, report).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn trim_day(
+        &self,
+        table: Table,
+        day: i32,
+        report: &mut UpkeepReport,
+    ) -> Result<(), UpkeepError> {
+        let state = self.committer.state();
+        let files: Vec<_> = state
+            .files(table)
+            .filter(|file| file.date == day)
+            .cloned()
+            .collect();
+        let start = i64::from(day) * DAY_MS;
+        if !self.planner(&state).is_in_shape(start, &files) {
+            return Ok(());
+        }
+        let gone = self.run_out(table, day, &state).await?;
+        let mut paths: Vec<_> = files.iter().map(|file| file.path.clone()).collect();
+        paths.sort_unstable();
+        let looked = (paths, gone);
+        if looked.1.is_empty() || self.memory.lock().trimmed.get(&(table, day)) == Some(&looked) {
+            return Ok(());
+        }
+        let mut changes = FileChanges::default();
+        for file in &files {
+            if self.holds_any(table, file, &looked.1).await? {
+                changes.add.extend(match table {
+                    Table::Samples => self.without::<f64>(table, file, &looked.1).await?,
+                    _ => self.without::<Rollup>(table, file, &looked.1).await?,
+                });
+                changes.remove.push(file.path.clone());
+            }
+        }
+        if changes.remove.is_empty() {
+            self.memory.lock().trimmed.insert((table, day), looked);
+            return Ok(());
+        }
+        report.files_trimmed += changes.remove.len() as u64;
+        self.commit(&state, Vec::new(), BTreeMap::from([(table, changes)]))
+            .await
+    }
+
+    /// The metrics of a day whose rows in `table` have run out.
+    async fn run_out(
+        &self,
+        table: Table,
+        day: i32,
+        state: &LakeState,
+    ) -> Result<BTreeSet<Key>, UpkeepError> {
+        let series: Vec<_> = state
+            .files(Table::Series)
+            .filter(|file| file.date == day)
+            .cloned()
+            .collect();
+        let end = (i64::from(day) + 1) * DAY_MS;
+        let now = self.clock.now_ms();
+        let mut gone = BTreeSet::new();
+        let mut merge =
+            Merge::<SeriesSeen>::open(&self.store, Table::Series, &series, &Filter::all()).await?;
+        while let Some(seen) = merge.next().await? {
+            let key = Key {
+                tenant: (*seen.key.tenant).to_owned(),
+                name: (*seen.key.name).to_owned(),
+            };
+            if end <= now.saturating_sub(self.retention.of(table, &key)) {
+                gone.insert(key);
+            }
+        }
+        Ok(gone)
+    }
+
+    async fn holds_any(
+        &self,
+        table: Table,
+        file: &Arc<DataFile>,
+        gone: &BTreeSet<Key>,
+    ) -> Result<bool, UpkeepError> {
+        for key in gone.range(file.min_key.clone()..=file.max_key.clone()) {
+            let holds = match table {
+                Table::Samples => self.holds::<f64>(table, file, key).await?,
+                _ => self.holds::<Rollup>(table, file, key).await?,
+            };
+            if holds {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    async fn holds<T: Stored>(
+        &self,
+        table: Table,
+        file: &Arc<DataFile>,
+        key: &Key,
+    ) -> Result<bool, UpkeepError> {
+        let only = Filter {
+            keys: Some(key.clone()..=key.clone()),
+            ..Filter::all()
+        };
+        let mut merge =
+            Merge::<T>::open(&self.store, table, std::slice::from_ref(file), &only).await?;
+        Ok(merge.next().await?.is_some())
+    }
+
+    /// The file written anew, but for the rows of `gone`.
+    async fn without<T: Rows>(
+        &self,
+        table: Table,
+        file: &Arc<DataFile>,
+        gone: &BTreeSet<Key>,
+    ) -> Result<Vec<DataFile>, UpkeepError> {
+        let mut out = Out::<T>::new(self, table, FileKind::Main);
+        let files = std::slice::from_ref(file);
+        let mut merge = Merge::<T>::open(&self.store, table, files, &Filter::all()).await?;
+        while let Some(series) = merge.next().await? {
+            let key = Key {
+                tenant: (*series.key.tenant).to_owned(),
+                name: (*series.key.name).to_owned(),
+            };
+            if !gone.contains(&key) {
+                out.push(&series.key, &series.time, &series.rows).await?;
+            }
+        }
+        out.finish().await
+    }
+}
