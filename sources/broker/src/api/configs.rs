@@ -32,13 +32,14 @@ const BROKER: i8 = 4;
 /// Where a value comes from, in Kafka's numbers.
 const FROM_TOPIC: i8 = 1;
 const FROM_BROKER_SETTINGS: i8 = 4;
+const BY_DEFAULT: i8 = 5;
 
 /// Where a topic's value comes from.
 pub(super) fn source(config: &TopicConfig, key: &str) -> i8 {
     if config.given.contains_key(key) {
         FROM_TOPIC
     } else {
-        FROM_BROKER_SETTINGS
+        BY_DEFAULT
     }
 }
 

@@ -1,5 +1,6 @@
 //! The requests that the broker answers: which versions, who answers them, how answers are framed.
 
+mod bounds;
 mod configs;
 mod fetch;
 mod groups;
@@ -123,6 +124,7 @@ impl Call {
     }
 
     fn decode<Q: Decodable>(&mut self) -> Result<Q, BadRequest> {
+        bounds::check::<Q>(self.api, self.version, &self.body).map_err(|why| self.codec(why))?;
         Q::decode(&mut self.body, self.version).map_err(|why| self.codec(why))
     }
 
@@ -211,6 +213,7 @@ pub(crate) async fn answer(ctx: &Context, frame: Bytes) -> Result<Option<BytesMu
         }
         ApiKey::Heartbeat => reply!(groups::heartbeat),
         ApiKey::LeaveGroup => reply!(|c, q| groups::leave(c, version, q)),
+        ApiKey::ConsumerGroupHeartbeat => reply!(groups::refuse_new_protocol),
         ApiKey::OffsetCommit => reply!(groups::offsets::commit),
         ApiKey::OffsetFetch => reply!(|c, q| groups::offsets::fetch(c, version, q)),
         ApiKey::OffsetDelete => reply!(groups::offsets::delete),

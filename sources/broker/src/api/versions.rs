@@ -5,7 +5,7 @@ use kafka_protocol::messages::ApiKey;
 use kafka_protocol::messages::api_versions_response::{ApiVersion, ApiVersionsResponse};
 
 /// Each API with its lowest and highest version. What is not here is not answered.
-const SUPPORTED: [(ApiKey, i16, i16); 27] = [
+const SUPPORTED: [(ApiKey, i16, i16); 28] = [
     (ApiKey::Produce, 3, 12),
     (ApiKey::Fetch, 4, 16),
     (ApiKey::ListOffsets, 1, 9),
@@ -33,6 +33,8 @@ const SUPPORTED: [(ApiKey, i16, i16); 27] = [
     (ApiKey::IncrementalAlterConfigs, 0, 1),
     (ApiKey::OffsetDelete, 0, 0),
     (ApiKey::DescribeCluster, 0, 1),
+    // Listed only to be refused in words: librdkafka waits for ever where it is missing.
+    (ApiKey::ConsumerGroupHeartbeat, 0, 1),
 ];
 
 /// Is this version answered?

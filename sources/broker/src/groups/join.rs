@@ -25,6 +25,8 @@ pub(crate) struct Join {
     pub(crate) protocols: Vec<(String, Bytes)>,
     /// A new member must first be told its id and come back with it.
     pub(crate) needs_id_first: bool,
+    /// A leader can be told that the assignment stays as it is.
+    pub(crate) can_skip_assignment: bool,
 }
 
 /// A member as the leader sees it.
@@ -45,6 +47,8 @@ pub(crate) struct Joined {
     pub(crate) member: String,
     /// All members, for the leader only.
     pub(crate) members: Vec<JoinedMember>,
+    /// The leader is not to assign anew.
+    pub(crate) skips_assignment: bool,
 }
 
 /// What became of a request to join that is not answered yet.
@@ -78,9 +82,14 @@ impl Group {
             .and_then(|i| self.holder_of(i))
             .map(str::to_owned);
         if let Some(holder) = holder {
+            let was_leader = self.leader == holder;
             self.take_over(&holder, &join.new_id);
             let id = join.new_id.clone();
-            self.enter(now, id, join, answer);
+            if self.state == State::Stable && self.members[&id].protocols == join.protocols {
+                self.resume(now, &id, was_leader.then_some(holder), &join, answer);
+            } else {
+                self.enter(now, id, join, answer);
+            }
         } else if join.needs_id_first && join.instance.is_none() {
             let until = now + join.session_timeout;
             self.promised
@@ -159,6 +168,30 @@ impl Group {
             new.clone_into(&mut self.leader);
         }
         self.members.insert(new.to_owned(), member);
+    }
+
+    /// A static member that came back as it was goes on with its assignment, and nobody else
+    /// notices. A leader whose client can't be told so is led to believe that another leads.
+    fn resume(
+        &mut self,
+        now: Instant,
+        id: &str,
+        leader_before: Option<String>,
+        join: &Join,
+        answer: oneshot::Sender<Answer<Joined>>,
+    ) {
+        let member = self.members.get_mut(id).expect("it has just taken over");
+        member.session_timeout = join.session_timeout;
+        member.rebalance_timeout = join.rebalance_timeout;
+        member.client_host.clone_from(&join.client_host);
+        member.heard(now);
+        let mut joined = self.joined(id);
+        joined.skips_assignment = leader_before.is_some() && join.can_skip_assignment;
+        if let Some(before) = leader_before.filter(|_| !join.can_skip_assignment) {
+            joined.leader = before;
+            joined.members.clear();
+        }
+        let _ = answer.send(Ok(joined));
     }
 
     /// Writes the member down and starts, or goes on with, a rebalance.
@@ -290,6 +323,7 @@ impl Group {
             leader: self.leader.clone(),
             member: id.to_owned(),
             members: if self.leader == id { all() } else { Vec::new() },
+            skips_assignment: false,
         }
     }
 

@@ -9,7 +9,7 @@ mod join;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -173,10 +173,10 @@ impl Group {
         member.heard(now);
         member.syncing = Some(answer);
         if self.state == State::CompletingRebalance && is_leader {
-            for (id, assignment) in sync.assignments {
-                if let Some(member) = self.members.get_mut(&id) {
-                    member.assignment = assignment;
-                }
+            // Whom the leader leaves out has nothing, whatever it had before.
+            let mut assigned: HashMap<_, _> = sync.assignments.into_iter().collect();
+            for (id, member) in &mut self.members {
+                member.assignment = assigned.remove(id).unwrap_or_default();
             }
             self.state = State::Stable;
             self.step_ends = None;

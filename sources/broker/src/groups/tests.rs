@@ -25,6 +25,7 @@ fn join(group: &mut Group, now: Instant, member: &str, new_id: &str) -> Receiver
         protocol_type: "consumer".to_owned(),
         protocols: vec![("range".to_owned(), Bytes::from_static(b"topics"))],
         needs_id_first: false,
+        can_skip_assignment: true,
     };
     assert!(matches!(group.join(now, join, answer), Waits::Yes));
     joined
@@ -188,6 +189,7 @@ fn a_promised_id_is_waited_for_but_not_for_ever() {
         protocol_type: "consumer".to_owned(),
         protocols: vec![("range".to_owned(), Bytes::new())],
         needs_id_first: true,
+        can_skip_assignment: true,
     };
     assert!(matches!(group.join(now, first.clone(), answer), Waits::ComeBackAs(id) if id == "p"));
     let mut other = join(&mut group, now, "", "q");
@@ -201,4 +203,79 @@ fn a_promised_id_is_waited_for_but_not_for_ever() {
         refused.try_recv().unwrap(),
         Err(ResponseError::UnknownMemberId)
     );
+}
+
+fn join_static(
+    group: &mut Group,
+    now: Instant,
+    new_id: &str,
+    topics: &'static str,
+    can_skip_assignment: bool,
+) -> Receiver<Answer<Joined>> {
+    let (answer, joined) = oneshot::channel();
+    let join = Join {
+        member: String::new(),
+        new_id: new_id.to_owned(),
+        instance: Some("i".to_owned()),
+        client_id: String::new(),
+        client_host: String::new(),
+        session_timeout: SESSION,
+        rebalance_timeout: REBALANCE,
+        protocol_type: "consumer".to_owned(),
+        protocols: vec![("range".to_owned(), Bytes::from(topics))],
+        needs_id_first: true,
+        can_skip_assignment,
+    };
+    assert!(matches!(group.join(now, join, answer), Waits::Yes));
+    joined
+}
+
+/// A stable group with one static member, called `a`, that leads.
+fn of_one_static(now: Instant) -> Group {
+    let mut group = Group::new(Duration::ZERO);
+    join_static(&mut group, now, "a", "t", true)
+        .try_recv()
+        .unwrap()
+        .unwrap();
+    let mut leads = sync(&mut group, now, "a", 1, &[("a", "all")]);
+    assert_eq!(leads.try_recv().unwrap().unwrap().assignment, "all");
+    group
+}
+
+#[test]
+fn a_static_member_that_comes_back_goes_on_without_a_rebalance() {
+    let now = Instant::now();
+    for can_skip in [true, false] {
+        let mut group = of_one_static(now);
+        let mut back = join_static(&mut group, now, "a2", "t", can_skip);
+        let back = back.try_recv().unwrap().unwrap();
+        assert_eq!((back.generation, back.skips_assignment), (1, can_skip));
+        assert_eq!(back.leader == back.member, can_skip);
+        assert_eq!(group.state, State::Stable);
+        let mut synced = sync(&mut group, now, "a2", 1, &[]);
+        assert_eq!(synced.try_recv().unwrap().unwrap().assignment, "all");
+        let old = group.heartbeat(now, "a", Some("i"), 1);
+        assert_eq!(old, Err(ResponseError::FencedInstanceId));
+    }
+}
+
+#[test]
+fn a_static_member_that_comes_back_with_other_topics_starts_a_rebalance() {
+    let now = Instant::now();
+    let mut group = of_one_static(now);
+    let mut back = join_static(&mut group, now, "a2", "t,u", true);
+    assert_eq!(back.try_recv().unwrap().unwrap().generation, 2);
+}
+
+#[test]
+fn whom_the_leader_leaves_out_has_nothing() {
+    let now = Instant::now();
+    let mut group = of_two(now);
+    let mut a = join(&mut group, now, "a", "");
+    let mut b = join(&mut group, now, "b", "");
+    let generation = a.try_recv().unwrap().unwrap().generation;
+    b.try_recv().unwrap().unwrap();
+    sync(&mut group, now, "a", generation, &[("a", "both")]);
+    let mut left_out = sync(&mut group, now, "b", generation, &[]);
+    assert!(left_out.try_recv().unwrap().unwrap().assignment.is_empty());
 }

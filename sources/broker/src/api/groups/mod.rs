@@ -1,4 +1,5 @@
-//! Group membership: FindCoordinator, JoinGroup, SyncGroup, Heartbeat, LeaveGroup.
+//! Group membership: FindCoordinator, JoinGroup, SyncGroup, Heartbeat, LeaveGroup, and the refusal
+//! of the newer group protocol (KIP-848).
 
 pub(super) mod admin;
 pub(super) mod offsets;
@@ -6,6 +7,8 @@ pub(super) mod offsets;
 use std::time::Duration;
 
 use kafka_protocol::error::ResponseError;
+use kafka_protocol::messages::consumer_group_heartbeat_request::ConsumerGroupHeartbeatRequest;
+use kafka_protocol::messages::consumer_group_heartbeat_response::ConsumerGroupHeartbeatResponse;
 use kafka_protocol::messages::find_coordinator_request::FindCoordinatorRequest;
 use kafka_protocol::messages::find_coordinator_response::{Coordinator, FindCoordinatorResponse};
 use kafka_protocol::messages::heartbeat_request::HeartbeatRequest;
@@ -130,6 +133,7 @@ fn to_join(ctx: &Context, version: i16, client_id: &str, request: &JoinGroupRequ
             .map(|one| (one.name.to_string(), one.metadata.clone()))
             .collect(),
         needs_id_first: version >= 4,
+        can_skip_assignment: version >= 9,
     }
 }
 
@@ -145,6 +149,7 @@ fn joined_response(version: i16, joined: Joined) -> JoinGroupResponse {
         .with_protocol_type((version >= 7).then(|| text(joined.protocol_type)))
         .with_protocol_name(Some(text(joined.protocol)))
         .with_leader(text(joined.leader))
+        .with_skip_assignment(joined.skips_assignment)
         .with_member_id(text(joined.member))
         .with_members(members.collect())
 }
@@ -217,4 +222,15 @@ pub(super) fn leave(ctx: &Context, version: i16, request: LeaveGroupRequest) -> 
             .with_error_code(leave(&one.member_id, instance))
     };
     LeaveGroupResponse::default().with_members(request.members.iter().map(leave_one).collect())
+}
+
+/// ConsumerGroupHeartbeat: this broker knows the classic protocol only.
+pub(super) fn refuse_new_protocol(
+    _: &Context,
+    _: ConsumerGroupHeartbeatRequest,
+) -> ConsumerGroupHeartbeatResponse {
+    let why = "this broker knows the classic group protocol only: set group.protocol=classic";
+    ConsumerGroupHeartbeatResponse::default()
+        .with_error_code(ResponseError::UnsupportedVersion.code())
+        .with_error_message(Some(text(why)))
 }

@@ -1,7 +1,7 @@
 //! Runs the broker alone, for trying clients against it:
-//! `cargo run -p tidegauge-broker --example broker -- DIR [ADDR] [SETTINGS-JSON]`.
+//! `cargo run -p tidegauge-broker -- DIR [ADDR] [SETTINGS-JSON]`.
 //!
-//! The crash test runs this program too and kills it.
+//! The tests run this program too, and kill it.
 
 use std::io::Read;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut args = std::env::args().skip(1);
     let dir = args
         .next()
-        .ok_or("usage: broker DIR [ADDR] [SETTINGS-JSON]")?;
+        .ok_or("usage: tidegauge-broker DIR [ADDR] [SETTINGS-JSON]")?;
     let listen = args.next();
     let mut settings: Settings = match args.next() {
         Some(json) => serde_json::from_str(&json)?,
