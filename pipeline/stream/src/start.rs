@@ -213,6 +213,7 @@ impl Stream {
                 .flat_map(|source| source.lags())
                 .collect(),
             sources: self.sources.iter().map(|source| source.stats()).collect(),
+            troubles: self.sources.iter().map(|source| source.trouble()).collect(),
             last_commit: tally.last,
             commits: tally.commits,
             committed_samples: tally.samples,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidegauge_dataflow::Stats;
-use tidegauge_kafka::{PartitionLag, SourceStats};
+use tidegauge_kafka::{PartitionLag, SourceStats, Trouble};
 use tidegauge_tables::LakeState;
 
 /// One look at the stream.
@@ -18,6 +18,8 @@ pub struct Status {
     pub lags: Vec<PartitionLag>,
     /// Counts of the sources, one entry a worker.
     pub sources: Vec<SourceStats>,
+    /// What keeps the sources from reading, one entry a worker.
+    pub troubles: Vec<Trouble>,
     /// The last commit of this process, if it has made one.
     pub last_commit: Option<LastCommit>,
     /// Commits of this process.

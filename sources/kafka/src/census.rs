@@ -12,6 +12,7 @@ use crate::native::Topic;
 use crate::native::admin::{Presence, TopicState};
 use crate::outlet::Halt;
 use crate::reader::Reader;
+use crate::shared::Blocked;
 use crate::watch::Told;
 
 impl Reader {
@@ -66,9 +67,13 @@ impl Reader {
     pub(crate) fn listen(&mut self) -> Result<(), Halt> {
         while let Ok(told) = self.told.try_recv() {
             match told {
-                Told::Topics(Ok(topics)) => self.survey(&topics)?,
+                Told::Topics(Ok(topics)) => {
+                    self.state.away = None;
+                    self.survey(&topics)?;
+                }
                 Told::Topics(Err(reason)) => {
                     tracing::debug!(reason, "looking for topics failed");
+                    self.brokers_away(&reason);
                     self.state.trouble.get_or_insert((Instant::now(), reason));
                 }
                 Told::Ends {
@@ -85,6 +90,15 @@ impl Reader {
             self.shared.ready.store(true, Ordering::Release);
         }
         Ok(())
+    }
+
+    fn brokers_away(&mut self, reason: &str) {
+        if self.state.away.is_none() {
+            let reason = self.explain(reason);
+            tracing::warn!(reason, "kafka can't be reached");
+            let since = (self.clock)();
+            self.state.away = Some(Blocked { since, reason });
+        }
     }
 
     /// Whether all partitions are known and none is still being checked.
@@ -173,7 +187,7 @@ impl Reader {
         self.halt(at);
         let lane = &mut self.state.lanes[at];
         lane.phase = Phase::Gone;
-        lane.blocked = false;
+        lane.blocked = None;
         let partition = lane.partition.clone();
         tracing::warn!(%partition, reason, "kafka partition withdrawn");
         self.out.send(SourceEvent::Withdrawn { partition, reason })

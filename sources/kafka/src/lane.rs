@@ -7,6 +7,7 @@ use tidegauge_decode::{Decoded, Decoder, Record};
 use tidegauge_model::{Chunk, Limits, NextOffset, Partition, PartitionCut, RecordMark};
 
 use crate::native::Message;
+use crate::shared::Blocked;
 use crate::topics::TopicRule;
 use crate::verdict::{Comparison, Doubt, compare};
 
@@ -56,8 +57,8 @@ pub(crate) struct Lane {
     pub(crate) asked_at: Option<Instant>,
     /// Since when its end is known to lie ahead with nothing coming.
     pub(crate) behind_since: Option<Instant>,
-    /// Whether it has been reported as blocked since it last brought something.
-    pub(crate) blocked: bool,
+    /// Why it can't be read, as reported; none once it has brought something again.
+    pub(crate) blocked: Option<Blocked>,
     /// Since when a broker says that it isn't there.
     pub(crate) missing_since: Option<Instant>,
     /// Whether there is something for a chunk.
@@ -105,7 +106,7 @@ impl Lane {
             heard_at: now,
             asked_at: None,
             behind_since: None,
-            blocked: false,
+            blocked: None,
             missing_since: None,
             touched: false,
             decoder,
@@ -150,7 +151,7 @@ impl Lane {
         self.next = Some(message.offset() + 1);
         self.last = Some(index);
         self.touched = true;
-        self.blocked = false;
+        self.blocked = None;
         self.behind_since = None;
         Taken {
             samples: self.decoded.samples.len() - before,

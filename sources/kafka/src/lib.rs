@@ -39,6 +39,6 @@ pub use error::SourceError;
 pub use properties::Properties;
 pub use settings::{OnLost, Settings, StartAt, TopicSettings};
 pub use share::{WorkerShare, owner};
-pub use shared::{PartitionLag, SourceStats};
+pub use shared::{Blocked, PartitionLag, SourceStats, Trouble};
 pub use source::{Clock, KafkaSource, Wake};
 pub use verdict::{Loss, LossCause};

@@ -22,6 +22,10 @@ const NO_ID: [i64; 2] = [0, 0];
 impl Reader {
     /// Stops reading a partition until it is known what it holds now.
     pub(crate) fn doubt(&mut self, at: usize, doubt: Doubt) {
+        // One that is withdrawn is looked at when it comes back.
+        if self.state.lanes[at].phase == Phase::Gone {
+            return;
+        }
         self.halt(at);
         let lane = &mut self.state.lanes[at];
         // A doubt that already stands is answered by the same question, but for the certainty that

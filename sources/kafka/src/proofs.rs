@@ -13,6 +13,7 @@ use crate::lane::{Lane, Phase};
 use crate::native::admin::EdgeAnswer;
 use crate::outlet::Halt;
 use crate::reader::Reader;
+use crate::shared::Blocked;
 use crate::watch::Ask;
 
 /// How long a partition may hold more than comes out of it before it counts as blocked.
@@ -83,7 +84,7 @@ impl Reader {
         };
         if next >= end {
             lane.behind_since = None;
-            lane.blocked = false;
+            lane.blocked = None;
             self.state.stats.proofs += 1;
             return self.send_chunk(at, (self.clock)(), Some(asked_at));
         }
@@ -110,11 +111,15 @@ impl Reader {
     /// Reports a partition as blocked, once until it brings something again.
     pub(crate) fn block(&mut self, at: usize, since: i64, reason: &str) -> Result<(), Halt> {
         let lane = &mut self.state.lanes[at];
-        if lane.phase == Phase::Gone || std::mem::replace(&mut lane.blocked, true) {
+        if lane.phase == Phase::Gone || lane.blocked.is_some() {
             return Ok(());
         }
         self.state.stats.blocked += 1;
         let (partition, reason) = (lane.partition.clone(), reason.to_owned());
+        lane.blocked = Some(Blocked {
+            since,
+            reason: reason.clone(),
+        });
         tracing::warn!(%partition, reason, "kafka partition blocked");
         self.out.send(SourceEvent::Blocked {
             partition,
@@ -124,7 +129,7 @@ impl Reader {
     }
 
     /// A failure with what the client last complained of, which often is the cause.
-    fn explain(&self, reason: &str) -> String {
+    pub(crate) fn explain(&self, reason: &str) -> String {
         match &self.state.trouble {
             Some((at, trouble)) if at.elapsed() < TROUBLE_LASTS && trouble != reason => {
                 format!("{reason} ({trouble})")

@@ -18,7 +18,7 @@ use crate::native::{BEGINNING, Batch, Client, Code, END, Message, Queue, Topic};
 use crate::outlet::{Halt, Outlet};
 use crate::settings::{Settings, StartAt};
 use crate::share::WorkerShare;
-use crate::shared::{PartitionLag, Shared, SourceStats};
+use crate::shared::{Blocked, PartitionLag, Shared, SourceStats, Trouble};
 use crate::source::Clock;
 use crate::topics::Topics;
 use crate::verdict::Doubt;
@@ -75,6 +75,8 @@ pub(crate) struct State {
     pub(crate) asking: bool,
     /// What the client last complained of, and when.
     pub(crate) trouble: Option<(Instant, String)>,
+    /// Why no broker says which topics there are.
+    pub(crate) away: Option<Blocked>,
     pub(crate) stats: SourceStats,
     published: Option<Instant>,
     /// What the round holds so far.
@@ -353,6 +355,11 @@ impl Reader {
                 })
             })
             .collect();
-        self.shared.publish(lags, self.state.stats);
+        let blocked = |lane: &Lane| Some((lane.partition.clone(), lane.blocked.clone()?));
+        let trouble = Trouble {
+            brokers: self.state.away.clone(),
+            partitions: self.state.lanes.iter().filter_map(blocked).collect(),
+        };
+        self.shared.publish(lags, self.state.stats, trouble);
     }
 }

@@ -22,6 +22,24 @@ pub struct PartitionLag {
     pub lag: i64,
 }
 
+/// Why a partition can't be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Blocked {
+    /// Since when, in milliseconds since the Unix epoch.
+    pub since: i64,
+    /// What stands in the way.
+    pub reason: String,
+}
+
+/// What keeps a source from reading. Empty if nothing does.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Trouble {
+    /// Why no broker says which topics there are.
+    pub brokers: Option<Blocked>,
+    /// The partitions that can't be read.
+    pub partitions: Vec<(Partition, Blocked)>,
+}
+
 /// Counts since the source started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SourceStats {
@@ -59,6 +77,7 @@ pub(crate) struct Shared {
     pub(crate) full_ms: AtomicU64,
     lags: Mutex<Vec<PartitionLag>>,
     stats: Mutex<SourceStats>,
+    trouble: Mutex<Trouble>,
     failed: Mutex<Option<SourceError>>,
 }
 
@@ -79,9 +98,14 @@ impl Shared {
         lock(&self.failed).clone()
     }
 
-    pub(crate) fn publish(&self, lags: Vec<PartitionLag>, stats: SourceStats) {
+    pub(crate) fn trouble(&self) -> Trouble {
+        lock(&self.trouble).clone()
+    }
+
+    pub(crate) fn publish(&self, lags: Vec<PartitionLag>, stats: SourceStats, trouble: Trouble) {
         *lock(&self.lags) = lags;
         *lock(&self.stats) = stats;
+        *lock(&self.trouble) = trouble;
     }
 
     pub(crate) fn fail(&self, error: SourceError) {

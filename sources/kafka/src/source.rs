@@ -15,7 +15,7 @@ use crate::outlet::Outlet;
 use crate::reader::{Command, Reader, State};
 use crate::settings::Settings;
 use crate::share::WorkerShare;
-use crate::shared::{PartitionLag, Shared, SourceStats};
+use crate::shared::{PartitionLag, Shared, SourceStats, Trouble};
 use crate::topics::Topics;
 use crate::watch::Watcher;
 
@@ -161,6 +161,12 @@ impl KafkaSource {
     #[must_use]
     pub fn stats(&self) -> SourceStats {
         self.shared.stats()
+    }
+
+    /// What keeps the source from reading, as of a fraction of a second ago.
+    #[must_use]
+    pub fn trouble(&self) -> Trouble {
+        self.shared.trouble()
     }
 
     /// Why the source has ended by itself, if it has. It sends nothing more then.

@@ -4,7 +4,7 @@ mod support;
 
 use rdkafka::types::RDKafkaRespErr;
 use support::{Kafka, Reading, bare_cut, chunks, m0, sample, samples, settings, values};
-use tidegauge_kafka::{OnLost, SourceError, TopicSettings};
+use tidegauge_kafka::{OnLost, SourceError, TopicSettings, Trouble};
 use tidegauge_model::{NextOffset, RejectReason, SourceEvent};
 
 #[test]
@@ -178,9 +178,13 @@ fn a_broker_that_is_away_blocks_and_is_read_again_when_back() {
         seen.iter()
             .any(|event| matches!(event, SourceEvent::Blocked { .. }))
     });
+    reading.until_trouble("both troubles are told", |trouble| {
+        trouble.brokers.is_some() && trouble.partitions.len() == 1
+    });
     kafka.cluster.broker_up(1).expect("up");
     kafka.put_samples(2, 2);
     reading.until_samples(4);
+    reading.until_trouble("no trouble", |trouble| *trouble == Trouble::default());
     assert_eq!(samples(&reading.seen), values(0, 4));
 }
 

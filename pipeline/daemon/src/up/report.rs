@@ -1,9 +1,11 @@
 //! One snapshot of everything, for the status line, `/metrics` and the stats.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tidegauge_dataflow::{Hold, Settings};
 use tidegauge_gateway::Gateway;
+use tidegauge_kafka::Blocked;
 use tidegauge_lake::{Clock, StoreHealth};
 use tidegauge_model::{Counts, MINUTE_MS};
 use tidegauge_queries::Engine;
@@ -35,17 +37,18 @@ impl Reporter {
         let status = self.stream.status();
         let store = self.health.report();
         let agent = self.agent.as_ref();
+        let now = self.clock.now_ms();
         Stats {
-            now: self.clock.now_ms(),
+            now,
             started_at: self.started_at,
             not_ready: match (&self.stream.failed(), status.dataflow.open) {
                 (Some(error), _) => vec![error.to_string()],
                 (None, None) => vec!["recovering".into()],
                 (None, Some(_)) => Vec::new(),
             },
-            kafka_trouble: None,
+            kafka_trouble: kafka_trouble(&status, now),
             store_trouble: store.failing_since.and(store.last_error),
-            partitions: partitions(&status),
+            partitions: partitions(&status, now),
             records: status.sources.iter().map(|source| source.records).sum(),
             record_bytes: status.sources.iter().map(|source| source.bytes).sum(),
             stream: stream(&status),
@@ -107,18 +110,46 @@ impl Reporter {
     }
 }
 
-fn partitions(status: &Status) -> Vec<PartitionStats> {
+fn kafka_trouble(status: &Status, now: i64) -> Option<String> {
+    let mut away = status
+        .troubles
+        .iter()
+        .filter_map(|trouble| trouble.brokers.as_ref());
+    away.next().map(|away| since(away, now))
+}
+
+/// A reason, and how long it has been one.
+fn since(blocked: &Blocked, now: i64) -> String {
+    let seconds = now.saturating_sub(blocked.since).max(0) / 1000;
+    format!("{} (for {seconds} s)", blocked.reason)
+}
+
+/// All partitions with a place; and those that have none yet because they can't be read.
+fn partitions(status: &Status, now: i64) -> Vec<PartitionStats> {
+    let troubles = status.troubles.iter();
+    let mut blocked: BTreeMap<_, _> = troubles
+        .flat_map(|trouble| &trouble.partitions)
+        .map(|(partition, why)| (partition, since(why, now)))
+        .collect();
     let lags = status.lags.iter();
-    lags.map(|lag| PartitionStats {
-        topic: lag.partition.topic.to_string(),
-        partition: lag.partition.index,
-        committed: status.lake.cuts.get(&lag.partition).map(|(next, _)| next.0),
-        next: lag.next,
-        end: lag.end,
-        lag: lag.lag,
-        blocked: None,
-    })
-    .collect()
+    let mut partitions: Vec<_> = lags
+        .map(|lag| PartitionStats {
+            topic: lag.partition.topic.to_string(),
+            partition: lag.partition.index,
+            committed: status.lake.cuts.get(&lag.partition).map(|(next, _)| next.0),
+            next: lag.next,
+            end: lag.end,
+            lag: lag.lag,
+            blocked: blocked.remove(&lag.partition),
+        })
+        .collect();
+    partitions.extend(blocked.into_iter().map(|(partition, why)| PartitionStats {
+        topic: partition.topic.to_string(),
+        partition: partition.index,
+        blocked: Some(why),
+        ..PartitionStats::default()
+    }));
+    partitions
 }
 
 fn stream(status: &Status) -> StreamStats {

@@ -10,7 +10,9 @@ use rdkafka::ClientConfig;
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer};
-use tidegauge_kafka::{Clock, KafkaSource, Settings, SourceError, TopicSettings, WorkerShare};
+use tidegauge_kafka::{
+    Clock, KafkaSource, Settings, SourceError, TopicSettings, Trouble, WorkerShare,
+};
 use tidegauge_model::{Chunk, NextOffset, Partition, PartitionCut, SourceEvent};
 
 /// How long a condition may take to come true before a test fails: far more than it needs.
@@ -169,6 +171,18 @@ impl Reading {
                 "waiting for {what}; saw {:#?}",
                 self.seen
             );
+        }
+    }
+
+    /// Listens until what keeps the source from reading is as wanted.
+    pub(crate) fn until_trouble(&mut self, what: &str, done: impl Fn(&Trouble) -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        while !done(&self.source.trouble()) {
+            if let Ok(event) = self.events.recv_timeout(Duration::from_millis(50)) {
+                self.seen.push(event);
+            }
+            let trouble = self.source.trouble();
+            assert!(Instant::now() < deadline, "waiting for {what}: {trouble:?}");
         }
     }
 
