@@ -8,3 +8,4 @@ mod lake;
 mod node;
 mod oracle;
 mod producer;
+mod trouble;
