@@ -3,6 +3,9 @@
 use crate::config::Http;
 use crate::stats::Stats;
 
+/// How many partitions that can't be read are shown one by one.
+const BLOCKED_SHOWN: usize = 4;
+
 /// Why not, each as a sentence; empty if it is ready.
 pub(super) fn reasons(stats: &Stats, http: &Http) -> Vec<String> {
     let mut reasons = stats.not_ready.clone();
@@ -12,12 +15,7 @@ pub(super) fn reasons(stats: &Stats, http: &Http) -> Vec<String> {
     if let Some(trouble) = &stats.store_trouble {
         reasons.push(format!("the store can't be reached: {trouble}"));
     }
-    for partition in &stats.partitions {
-        if let Some(reason) = &partition.blocked {
-            let (topic, index) = (&partition.topic, partition.partition);
-            reasons.push(format!("partition {topic}/{index} can't be read: {reason}"));
-        }
-    }
+    blocked(stats, &mut reasons);
     let lag = u64::try_from(stats.lag()).unwrap_or(0);
     if lag > http.ready_lag_records {
         let most = http.ready_lag_records;
@@ -34,6 +32,22 @@ pub(super) fn reasons(stats: &Stats, http: &Http) -> Vec<String> {
         ));
     }
     reasons
+}
+
+/// The first partitions that can't be read, and how many more there are.
+fn blocked(stats: &Stats, reasons: &mut Vec<String>) {
+    let mut blocked = stats
+        .partitions
+        .iter()
+        .filter_map(|partition| Some((partition, partition.blocked.as_ref()?)));
+    for (partition, reason) in blocked.by_ref().take(BLOCKED_SHOWN) {
+        let (topic, index) = (&partition.topic, partition.partition);
+        reasons.push(format!("partition {topic}/{index} can't be read: {reason}"));
+    }
+    let more = blocked.count();
+    if more > 0 {
+        reasons.push(format!("{more} more partitions can't be read"));
+    }
 }
 
 #[cfg(test)]
@@ -57,8 +71,12 @@ mod tests {
             blocked: Some("no leader".into()),
             ..PartitionStats::default()
         };
-        stats.partitions.push(lagging);
+        stats.partitions.push(lagging.clone());
         stats.stream.in_flight = 1;
         assert_eq!(reasons(&stats, &http).len(), 6);
+        stats.partitions.resize(100, lagging);
+        let many = reasons(&stats, &http);
+        assert_eq!(many.len(), 6 + BLOCKED_SHOWN);
+        assert!(many.contains(&"96 more partitions can't be read".to_owned()));
     }
 }

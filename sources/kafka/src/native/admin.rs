@@ -319,10 +319,10 @@ unsafe fn edge_answer(info: *const c::rd_kafka_ListOffsetsResultInfo_t) -> EdgeA
             topic: text(at.topic).into(),
             index: at.partition,
         };
-        let answer = if at.err == NO_ERROR && at.offset >= 0 {
-            Ok(at.offset)
-        } else {
-            Err(text(c::rd_kafka_err2str(at.err)))
+        let answer = match at.err {
+            NO_ERROR if at.offset >= 0 => Ok(at.offset),
+            NO_ERROR => Err("its leader has not answered".to_owned()),
+            error => Err(text(c::rd_kafka_err2str(error))),
         };
         (partition, answer)
     }
