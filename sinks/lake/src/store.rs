@@ -1,5 +1,6 @@
 //! Where the lake lies: a local folder or a bucket, and what it takes to write there safely.
 
+mod bucket;
 mod credentials;
 mod fsync;
 mod health;
@@ -8,12 +9,8 @@ mod retry;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
-use object_store::aws::AmazonS3Builder;
-use object_store::path::Path;
-use object_store::prefix::PrefixStore;
-use object_store::{ClientOptions, ObjectStore, RetryConfig};
+use object_store::ObjectStore;
 use rand::rngs::SmallRng;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -37,7 +34,7 @@ pub struct StoreSettings {
     /// For `s3`: the region.
     pub region: Option<String>,
     /// For `s3`: the bucket stands in the path instead of the host's name. Most servers that are
-    /// not Amazon's need it.
+    /// not Amazon's need it; one whose endpoint is an address in numbers is asked so in any case.
     pub path_style: bool,
     /// For `s3`: allow `http://` endpoints, which nothing protects from eavesdropping.
     pub allow_http: bool,
@@ -94,15 +91,25 @@ pub enum StoreError {
     #[error("{0}")]
     Credentials(String),
     /// The store does not do what it must.
-    #[error("{attempt} failed on the store at {url}; check url, region, credentials and rights")]
+    #[error("{attempt} failed on the store at {url}; {}: {error}", advice(.error))]
     Refused {
         /// What was attempted.
         attempt: &'static str,
         /// Where.
         url: String,
-        /// What the store said.
-        #[source]
-        source: object_store::Error,
+        /// What the store said. Its text holds all of its causes.
+        error: object_store::Error,
+    },
+    /// The server can't be addressed.
+    #[error(
+        "the S3 server `{endpoint}` can't be used: {detail}; give store.endpoint as \
+         `https://host:port`"
+    )]
+    Endpoint {
+        /// What was given.
+        endpoint: String,
+        /// What is wrong with it.
+        detail: String,
     },
     /// The store would let two writers win.
     #[error(
@@ -149,7 +156,7 @@ pub fn open_store(
     let url = Url::parse(&settings.url).map_err(|error| bad_url(settings, &error.to_string()))?;
     let bare: Arc<dyn ObjectStore> = match url.scheme() {
         "file" => open_folder(settings, &url)?,
-        "s3" => open_bucket(settings, &url)?,
+        "s3" => bucket::open(settings, &url)?,
         other => {
             return Err(bad_url(
                 settings,
@@ -184,47 +191,25 @@ fn open_folder(settings: &StoreSettings, url: &Url) -> Result<Arc<dyn ObjectStor
     }
 }
 
-fn open_bucket(settings: &StoreSettings, url: &Url) -> Result<Arc<dyn ObjectStore>, StoreError> {
-    let bucket = url
-        .host_str()
-        .filter(|bucket| !bucket.is_empty())
-        .ok_or_else(|| bad_url(settings, "it names no bucket"))?;
-    // Every answer that leaves it open whether a put took place must reach us: the client below
-    // tries nothing again by itself.
-    let once = RetryConfig {
-        max_retries: 0,
-        ..RetryConfig::default()
-    };
-    let client = ClientOptions::new()
-        .with_allow_http(settings.allow_http)
-        .with_connect_timeout(Duration::from_millis(settings.connect_timeout_ms))
-        .with_timeout(Duration::from_millis(settings.retry.attempt_timeout_ms));
-    let mut builder = settings
-        .credentials
-        .builder()?
-        .with_bucket_name(bucket)
-        .with_retry(once)
-        .with_client_options(client)
-        .with_virtual_hosted_style_request(!settings.path_style);
-    builder = with_place(builder, settings);
-    let store = builder.build().map_err(|source| StoreError::Refused {
-        attempt: "setting up the client",
-        url: settings.url.clone(),
-        source,
-    })?;
-    let prefix =
-        Path::from_url_path(url.path()).map_err(|error| bad_url(settings, &error.to_string()))?;
-    Ok(Arc::new(PrefixStore::new(store, prefix)))
-}
-
-fn with_place(mut builder: AmazonS3Builder, settings: &StoreSettings) -> AmazonS3Builder {
-    if let Some(endpoint) = &settings.endpoint {
-        builder = builder.with_endpoint(endpoint);
+/// What to do about a store that says no.
+fn advice(error: &object_store::Error) -> &'static str {
+    use object_store::Error;
+    match error {
+        Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => {
+            "check the keys (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or store.credentials), \
+             store.region, and that they may read, write, list and delete there"
+        }
+        Error::NotFound { .. } => {
+            "check that the bucket of store.url exists, and store.endpoint and store.path_style"
+        }
+        Error::NotImplemented { .. } | Error::NotSupported { .. } => {
+            "the server lacks what the lake needs; use one with conditional puts (If-None-Match: *)"
+        }
+        _ => {
+            "check store.url, store.endpoint, store.region, the network, and that keys are set \
+             (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or store.credentials)"
+        }
     }
-    if let Some(region) = &settings.region {
-        builder = builder.with_region(region);
-    }
-    builder
 }
 
 fn bad_url(settings: &StoreSettings, detail: &str) -> StoreError {

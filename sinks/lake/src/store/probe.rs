@@ -19,10 +19,10 @@ pub(super) async fn probe(
 ) -> Result<(), StoreError> {
     let path = Path::from(format!("_tidegauge/probe/{id}"));
     let refused = |attempt| {
-        move |source| StoreError::Refused {
+        move |error| StoreError::Refused {
             attempt,
             url: url.into(),
-            source,
+            error,
         }
     };
     let create = async |body: &'static str| {
@@ -43,6 +43,6 @@ pub(super) async fn probe(
     match second {
         Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) if read == "1" => Ok(()),
         Ok(_) => Err(StoreError::Unconditional { url: url.into() }),
-        Err(source) => Err(refused("a conditional put")(source)),
+        Err(error) => Err(refused("a conditional put")(error)),
     }
 }

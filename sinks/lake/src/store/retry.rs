@@ -17,7 +17,7 @@ use futures::stream::BoxStream;
 use futures::{StreamExt, TryFutureExt, TryStreamExt, stream};
 use object_store::path::Path;
 use object_store::{
-    CopyMode, CopyOptions, Error, GetOptions, GetResult, GetResultPayload, ListResult,
+    CopyMode, CopyOptions, Error, GetOptions, GetRange, GetResult, GetResultPayload, ListResult,
     MultipartUpload, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutMultipartOptions,
     PutOptions, PutPayload, PutResult, Result,
 };
@@ -33,7 +33,8 @@ use crate::clock::Clock;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RetrySettings {
-    /// After how long an attempt without an answer is given up, milliseconds.
+    /// After how long an attempt without an answer is given up, milliseconds; those that carry
+    /// much have a second more for each 256 KiB, so that a slow line can carry large files too.
     pub attempt_timeout_ms: u64,
     /// The most to wait before the second attempt, milliseconds; it doubles with each.
     pub first_backoff_ms: u64,
@@ -51,7 +52,16 @@ impl Default for RetrySettings {
     }
 }
 
+/// The slowest line that large files get over, bytes a second.
+const SLOWEST_LINE: u64 = 256 << 10;
+
 impl RetrySettings {
+    /// How long an attempt that carries `bytes` may take.
+    fn attempt_span(&self, bytes: u64) -> Duration {
+        let carrying = bytes.saturating_mul(1_000) / SLOWEST_LINE;
+        Duration::from_millis(self.attempt_timeout_ms.saturating_add(carrying))
+    }
+
     /// How long to wait after the `failures`th failure in a row: anything up to the doubled bound
     /// ("full jitter"), so that many writers don't come back at once.
     pub(crate) fn backoff(&self, failures: u32, rng: &mut impl Rng) -> Duration {
@@ -99,9 +109,23 @@ impl Retrying {
     where
         F: Future<Output = Result<T>>,
     {
+        self.retried_carrying(0, what, path, attempt).await
+    }
+
+    /// As [`Retrying::retried`] for a request of about so many bytes.
+    async fn retried_carrying<T, F>(
+        &self,
+        bytes: u64,
+        what: &str,
+        path: &Path,
+        attempt: impl Fn() -> F,
+    ) -> Result<T>
+    where
+        F: Future<Output = Result<T>>,
+    {
         let mut failures = 0;
         loop {
-            match self.once(attempt()).await {
+            match self.once(bytes, attempt()).await {
                 Err(error) if is_passing(&error) => {
                     failures += 1;
                     self.report_failure(what, path, failures, &error);
@@ -116,9 +140,9 @@ impl Retrying {
         }
     }
 
-    /// One attempt, given up after the attempt timeout.
-    async fn once<T>(&self, attempt: impl Future<Output = Result<T>>) -> Result<T> {
-        let span = Duration::from_millis(self.settings.attempt_timeout_ms);
+    /// One attempt, given up after what `bytes` may take.
+    async fn once<T>(&self, bytes: u64, attempt: impl Future<Output = Result<T>>) -> Result<T> {
+        let span = self.settings.attempt_span(bytes);
         match select(pin!(attempt), self.clock.sleep(span)).await {
             Either::Left((answer, _)) => answer,
             Either::Right(_) => Err(Error::Generic {
@@ -200,12 +224,13 @@ impl ObjectStore for Retrying {
         body: PutPayload,
         options: PutOptions,
     ) -> Result<PutResult> {
+        let bytes = body.content_length() as u64;
         let attempt = || self.inner.put_opts(at, body.clone(), options.clone());
         if options.mode == PutMode::Overwrite {
-            self.retried("put", at, || attempt().map_err(not_final))
+            self.retried_carrying(bytes, "put", at, || attempt().map_err(not_final))
                 .await
         } else {
-            self.once(attempt()).await
+            self.once(bytes, attempt()).await
         }
     }
 
@@ -230,12 +255,18 @@ impl ObjectStore for Retrying {
                 }
             }
         };
-        self.retried("get", at, get).await
+        let bytes = match &options.range {
+            Some(GetRange::Bounded(range)) => range.end.saturating_sub(range.start),
+            Some(GetRange::Suffix(bytes)) => *bytes,
+            _ => 0,
+        };
+        self.retried_carrying(bytes, "get", at, get).await
     }
 
     async fn get_ranges(&self, at: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
         let get = || self.inner.get_ranges(at, ranges);
-        self.retried("get ranges", at, get).await
+        let bytes = ranges.iter().map(|range| range.end - range.start).sum();
+        self.retried_carrying(bytes, "get ranges", at, get).await
     }
 
     fn delete_stream(
@@ -281,7 +312,7 @@ impl ObjectStore for Retrying {
         if options.mode == CopyMode::Overwrite {
             self.retried("copy", to, copy).await
         } else {
-            self.once(copy()).await
+            self.once(0, copy()).await
         }
     }
 }
