@@ -21,12 +21,17 @@ pub(crate) struct Lake {
 
 impl Lake {
     pub(crate) fn read(data: &Path) -> Self {
+        let store = LocalFileSystem::new_with_prefix(data.join("lake")).expect("a lake");
+        Self::read_from(Arc::new(store))
+    }
+
+    /// What the lake at the root of a store holds.
+    pub(crate) fn read_from(store: Arc<dyn ObjectStore>) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
             .build()
             .expect("a runtime");
         runtime.block_on(async {
-            let store = LocalFileSystem::new_with_prefix(data.join("lake")).expect("a lake");
-            let store: Arc<dyn ObjectStore> = Arc::new(store);
             let log = LogReader::new(Arc::clone(&store), &object_store::path::Path::default());
             let state = log.open().await.expect("a log");
             let mut samples = Samples::new();

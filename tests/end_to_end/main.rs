@@ -8,4 +8,6 @@ mod lake;
 mod node;
 mod oracle;
 mod producer;
+mod s3;
+mod s3_server;
 mod trouble;

@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -108,6 +108,27 @@ impl Node<'_> {
             );
             std::thread::sleep(Duration::from_millis(100));
         }
+    }
+
+    /// Waits until the node has ended by itself.
+    pub(crate) fn ended(mut self) -> ExitStatus {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.child.try_wait().expect("our child") {
+                return status;
+            }
+            assert!(
+                Instant::now() < until,
+                "the node still runs after {PATIENCE:?}:\n{}",
+                self.place.log()
+            );
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// Whether the node still runs.
+    pub(crate) fn runs(&mut self) -> bool {
+        self.child.try_wait().expect("our child").is_none()
     }
 
     /// `kill -9`.
