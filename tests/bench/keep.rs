@@ -38,8 +38,12 @@ pub(crate) fn measure(bench: &Bench<'_>, what: &str, load: &Load) -> Table {
     let topic = bench.produced(&format!("keep-{}", load.series), load);
     for form in ["plain", "compact"] {
         let data = bench.folder("keep");
+        let (commit_bytes, held_bytes) = commits(load);
         let keep = |enabled| {
             [
+                ("TIDEGAUGE_STREAM__EPOCH_MS", "20"),
+                ("TIDEGAUGE_STREAM__COMMIT_BYTES", commit_bytes.as_str()),
+                ("TIDEGAUGE_STREAM__IN_FLIGHT_BYTES", held_bytes.as_str()),
                 ("TIDEGAUGE_ENCODE__VALUES", form),
                 ("TIDEGAUGE_UPKEEP__ENABLED", enabled),
                 ("TIDEGAUGE_UPKEEP__INTERVAL_MS", "1000"),
@@ -77,6 +81,13 @@ pub(crate) fn measure(bench: &Bench<'_>, what: &str, load: &Load) -> Table {
         table.note(peer::best(rounds.into()).expect("a round").line(load));
     }
     table
+}
+
+/// Bounds that cut the load, read at full speed, into many commits, several a day: else there were
+/// one file a day, and nothing to merge.
+fn commits(load: &Load) -> (String, String) {
+    let bytes = load.samples * 12 / (30 + 10 * load.days);
+    (bytes.to_string(), (2 * bytes).to_string())
 }
 
 /// Bytes of a table by raw samples, and its files.

@@ -24,6 +24,8 @@ pub(crate) struct Load {
     pub(crate) records: Vec<(i32, Vec<u8>)>,
     pub(crate) samples: u64,
     pub(crate) series: u64,
+    /// Days it spans.
+    pub(crate) days: u64,
     /// Rows that the 1-minute tier must have in the end.
     pub(crate) minutes: u64,
 }
@@ -87,6 +89,7 @@ pub(crate) fn node(recording: &Recording, wire: Wire, hosts: u32) -> Load {
         records: Vec::new(),
         samples: 0,
         series: u64::from(hosts) * recording.series.len() as u64,
+        days: 1,
         minutes: 0,
     };
     let mut minutes = BTreeSet::new();
@@ -148,6 +151,7 @@ pub(crate) fn noise(days: u32) -> Load {
         records: Vec::new(),
         samples: 0,
         series: 100,
+        days: days.into(),
         minutes: 0,
     };
     for hour in 0..i64::from(days) * 24 {

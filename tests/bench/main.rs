@@ -36,16 +36,6 @@ fn main() {
     let mut tables = Vec::new();
     let wants = |part| options.wants(part);
 
-    let idle = [
-        Part::RemoteWrite,
-        Part::Json,
-        Part::JsonOne,
-        Part::Otlp,
-        Part::Influx,
-    ];
-    if idle.into_iter().any(wants) {
-        tables.push(stream::idle(&bench));
-    }
     let wires = [
         (Part::RemoteWrite, Wire::RemoteWrite, options.hosts),
         (Part::Otlp, Wire::Otlp, options.hosts.div_ceil(3)),
@@ -54,15 +44,22 @@ fn main() {
         (Part::JsonOne, Wire::JsonOne, options.hosts.div_ceil(10)),
     ];
     let mut streamed = stream::tables();
+    let streams = wires.iter().any(|wire| wants(wire.0)) || wants(Part::Peer);
+    if wires.iter().any(|wire| wants(wire.0)) {
+        tables.push(stream::idle(&bench));
+    }
     for (part, wire, hosts) in wires {
         if wants(part) || (part == Part::RemoteWrite && wants(Part::Peer)) {
             let load = load::node(&recording, wire, hosts);
             stream::measure(&bench, &load, wants(part), wants(Part::Peer), &mut streamed);
         }
     }
-    tables.extend(streamed);
+    if streams {
+        tables.extend(streamed);
+    }
     if wants(Part::Upkeep) {
-        let load = load::node(&recording, Wire::RemoteWrite, options.hosts);
+        // One host: copies of it would compress by one another.
+        let load = load::node(&recording, Wire::RemoteWrite, 1);
         tables.push(keep::measure(&bench, "the node hour", &load));
     }
     if wants(Part::Noise) {
@@ -84,7 +81,7 @@ fn main() {
             .as_ref()
             .map_or_else(|why| why.clone(), peer::Peer::describe)
     );
-    for table in tables.iter().filter(|table| !table.is_empty()) {
-        println!("\n{table}");
+    for table in &tables {
+        print!("\n{table}");
     }
 }

@@ -39,9 +39,15 @@ impl Peer {
             )
         })?;
         let said = [answer.stdout, answer.stderr].concat();
+        let said = String::from_utf8_lossy(&said);
+        // Debian's package does not know its version.
+        let version = match said.trim() {
+            "" => "its binary names no version",
+            version => version,
+        };
         Ok(Self {
             binary: binary.to_owned(),
-            version: String::from_utf8_lossy(&said).trim().to_owned(),
+            version: version.to_owned(),
         })
     }
 
@@ -78,16 +84,10 @@ impl Peer {
             "VictoriaMetrics has all samples"
         );
         http.get("/internal/force_merge").expect("a merge");
-        std::thread::sleep(LOOK * 5);
-        wait("end of merging", || {
-            let metrics = http.get("/metrics")?;
-            let active = sum(&metrics, |name| {
-                name.starts_with("vm_active_force_merges") || name.starts_with("vm_active_merges")
-            });
-            (active == 0.0).then_some(())
-        });
+        running.rest();
         let merged = running.usage();
-        let disk_bytes = weigh(&data);
+        // The samples and their index; its caches are not counted.
+        let disk_bytes = weigh(&data.join("data")) + weigh(&data.join("indexdb"));
         drop(running);
         let fed = Fed {
             taken,
@@ -111,7 +111,7 @@ impl Fed {
     pub(crate) fn line(&self, load: &Load) -> String {
         let samples = number(load.samples);
         format!(
-            "VictoriaMetrics by HTTP: {} samples/CPU-s, {:.2} CPU-s, {:.3} CPU-s a million ({:.3} with its merge), {} samples/s, {:.3} B a sample on disk, peak {} MiB",
+            "VictoriaMetrics by HTTP: {} samples/CPU-s, {:.2} CPU-s, {:.3} CPU-s a million ({:.3} with its merge), {} samples/s, {:.3} B a sample on disk once merged, peak {} MiB",
             whole(samples / self.taken.cpu_s),
             self.taken.cpu_s,
             self.taken.cpu_s * 1e6 / samples,
@@ -128,6 +128,19 @@ struct Running(Child);
 impl Running {
     fn usage(&mut self) -> Usage {
         process::usage(self.0.id()).expect("VictoriaMetrics runs")
+    }
+
+    /// Waits until it does nothing more, merging included.
+    fn rest(&mut self) {
+        let mut before = self.usage().cpu_s;
+        loop {
+            std::thread::sleep(Duration::from_secs(3));
+            let now = self.usage().cpu_s;
+            if now - before < 0.06 {
+                return;
+            }
+            before = now;
+        }
     }
 }
 

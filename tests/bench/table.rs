@@ -26,11 +26,6 @@ impl Table {
     pub(crate) fn note(&mut self, note: impl Into<String>) {
         self.notes.push(note.into());
     }
-
-    /// Whether nothing was measured.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.rows.len() < 2 && self.notes.is_empty()
-    }
 }
 
 impl fmt::Display for Table {
