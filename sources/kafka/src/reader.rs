@@ -327,7 +327,11 @@ impl Reader {
             }
             if !event.text.is_empty() {
                 tracing::debug!(text = event.text, "kafka client");
-                self.state.trouble = Some((Instant::now(), event.text));
+                // "2/2 brokers are down" says less than what was said of one of them.
+                let is_sum = event.text.ends_with("brokers are down");
+                if !is_sum || self.state.trouble.is_none() {
+                    self.state.trouble = Some((Instant::now(), event.text));
+                }
             }
         }
         Ok(())
