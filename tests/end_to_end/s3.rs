@@ -14,7 +14,7 @@ use crate::crash::{drain, produce, setting};
 use crate::lake::Lake;
 use crate::node::{Node, Place};
 use crate::oracle::Samples;
-use crate::s3_server::{BUCKET, Mishap, Outage, S3Server, SECRET};
+use crate::s3_server::{BUCKET, KEY_ID, Mishap, Outage, S3Server, SECRET};
 
 /// Where in the bucket the lake lies.
 const PREFIX: &str = "deep/lake";
@@ -216,12 +216,11 @@ fn of_two_that_start_at_once_on_s3_one_wins() {
         let producer = scope.spawn(|| produce(third.kafka, setting("E2E_SEED", 7), &done));
         let _end = End(&done);
         let mut nodes = places.each_ref().map(Place::start);
-        let loser = loop {
-            if let Some(ended) = nodes.iter_mut().position(|node| !node.runs()) {
-                break ended;
-            }
+        let ended = |_| {
             std::thread::sleep(Duration::from_millis(50));
+            nodes.iter_mut().position(|node| !node.runs())
         };
+        let loser = (0..5_000).find_map(ended).expect("one of two stops");
         let [one, other] = nodes;
         let (lost, mut winner) = if loser == 0 {
             (one, other)
@@ -240,6 +239,45 @@ fn of_two_that_start_at_once_on_s3_one_wins() {
         lake.check(&produced);
     });
     broker.stop();
+}
+
+#[test]
+fn sql_takes_keys_from_a_profile_and_tells_at_once_what_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = S3Server::start();
+    let place = place(folder.path(), "data", &server, &[]);
+    let mut node = place.start();
+    node.wait("/api/v1/stats/stream", "a start", |_| true);
+    node.stop();
+    let keys = folder.path().join("credentials");
+    let text = format!("[lake]\naws_access_key_id = {KEY_ID}\naws_secret_access_key = {SECRET}\n");
+    std::fs::write(&keys, text).expect("a file");
+    let sql = |url: &str, profile: &str| {
+        let mut environment = server.environment();
+        environment.retain(|(name, _)| !name.starts_with("AWS_"));
+        let output = Command::new(env!("CARGO_BIN_EXE_tidegauge"))
+            .args([
+                "sql",
+                "SELECT count(*) AS n FROM samples",
+                "--format",
+                "csv",
+            ])
+            .args(["--store", url])
+            .env_remove("AWS_ACCESS_KEY_ID")
+            .env_remove("AWS_SECRET_ACCESS_KEY")
+            .env("AWS_SHARED_CREDENTIALS_FILE", &keys)
+            .env("AWS_PROFILE", profile)
+            .envs(environment)
+            .output()
+            .expect("the binary runs");
+        let text = |bytes| String::from_utf8(bytes).expect("text");
+        (text(output.stdout), text(output.stderr))
+    };
+    assert_eq!(sql(&url(), "lake").0, "n\n0\n");
+    let said = sql(&url(), "other").1;
+    assert!(said.contains("under `[other]`"), "{said}");
+    let said = sql("s3://elsewhere/lake", "lake").1;
+    assert!(said.contains("check that the bucket"), "{said}");
 }
 
 #[test]
@@ -280,6 +318,9 @@ fn a_store_that_will_not_do_is_refused_and_no_secret_told() {
         &[("TIDEGAUGE_STORE__ENDPOINT", "http://127.0.0.1:9")],
         &["http://127.0.0.1:9", "store.endpoint"],
     );
+    server.set_outage(Outage::Deaf);
+    refused("deaf", &[], &[&url, "no answer within 1s"]);
+    server.set_outage(Outage::None);
     server.ignore_conditions();
     refused("unconditional", &[], &["conditional put"]);
 }

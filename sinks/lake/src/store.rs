@@ -8,8 +8,11 @@ mod probe;
 mod retry;
 
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
+use futures::future::{Either, select};
 use object_store::ObjectStore;
 use rand::rngs::SmallRng;
 use serde::{Deserialize, Serialize};
@@ -131,6 +134,9 @@ pub struct Store {
     pub health: Arc<StoreHealth>,
     bare: Arc<dyn ObjectStore>,
     url: String,
+    clock: Arc<dyn Clock>,
+    /// How long a store that is asked once may take.
+    patience: Duration,
 }
 
 impl Store {
@@ -140,7 +146,33 @@ impl Store {
     /// # Errors
     /// If the store refuses a put, a read or a delete, or lets a conditional put replace an object.
     pub async fn probe(&self, id: Uuid) -> Result<(), StoreError> {
-        probe::probe(&*self.bare, &self.url, id).await
+        self.in_time(probe::probe(&*self.bare, &self.url, id)).await
+    }
+
+    /// Makes sure, by asking once, that nothing stands against reading: a wrong key or bucket will
+    /// not get better by asking again. A store that is away is let pass, one that is mute is not.
+    ///
+    /// # Errors
+    /// If the store refuses the read.
+    pub async fn probe_read(&self) -> Result<(), StoreError> {
+        self.in_time(probe::read(&*self.bare, &self.url)).await
+    }
+
+    async fn in_time(
+        &self,
+        asked: impl Future<Output = Result<(), StoreError>>,
+    ) -> Result<(), StoreError> {
+        match select(pin!(asked), self.clock.sleep(self.patience)).await {
+            Either::Left((answer, _)) => answer,
+            Either::Right(_) => Err(StoreError::Refused {
+                attempt: "asking for an answer",
+                url: self.url.clone(),
+                error: object_store::Error::Generic {
+                    store: "lake",
+                    source: format!("no answer within {:?}", self.patience).into(),
+                },
+            }),
+        }
     }
 }
 
@@ -168,7 +200,7 @@ pub fn open_store(
     let retrying = Retrying::new(
         Arc::clone(&bare),
         settings.retry,
-        clock,
+        Arc::clone(&clock),
         rng,
         Arc::clone(&health),
     );
@@ -177,6 +209,8 @@ pub fn open_store(
         health,
         bare,
         url: settings.url.clone(),
+        clock,
+        patience: Duration::from_millis(settings.retry.attempt_timeout_ms),
     })
 }
 

@@ -87,6 +87,7 @@ impl Lake {
             Arc::new(SystemClock),
             SmallRng::seed_from_u64(seed),
         )?;
+        store.probe_read().await?;
         let log = LogReader::new(Arc::clone(&store.objects), &Default::default());
         let state = match tokio::time::timeout(OPEN, log.open()).await {
             Ok(state) => state.with_context(|| format!("opening the lake at {shown}"))?,

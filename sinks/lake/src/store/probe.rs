@@ -2,6 +2,7 @@
 
 use object_store::path::Path;
 use object_store::{Error, ObjectStore, ObjectStoreExt, PutMode, PutPayload};
+use tidegauge_tables::paths;
 use uuid::Uuid;
 
 use super::StoreError;
@@ -44,5 +45,29 @@ pub(super) async fn probe(
         Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) if read == "1" => Ok(()),
         Ok(_) => Err(StoreError::Unconditional { url: url.into() }),
         Err(error) => Err(refused("a conditional put")(error)),
+    }
+}
+
+/// Reads an object that may be missing; fails only where asking again can't help.
+///
+/// # Errors
+/// If keys or rights are wrong, or there is no such bucket.
+pub(super) async fn read(objects: &dyn ObjectStore, url: &str) -> Result<(), StoreError> {
+    match objects.get(&paths::state_pointer()).await {
+        Err(error) if is_lasting(&error) => Err(StoreError::Refused {
+            attempt: "reading an object",
+            url: url.into(),
+            error,
+        }),
+        _ => Ok(()),
+    }
+}
+
+fn is_lasting(error: &Error) -> bool {
+    match error {
+        Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => true,
+        // The same kind of error as for an object that is not there; only S3's word tells them apart.
+        Error::NotFound { .. } => error.to_string().contains("NoSuchBucket"),
+        _ => false,
     }
 }
