@@ -32,6 +32,8 @@ pub struct Stats {
     pub stream: StreamStats,
     /// Commits.
     pub commits: CommitStats,
+    /// Upkeep, if it is this process' to do.
+    pub upkeep: Option<UpkeepStats>,
     /// The tiers and other tables.
     pub tables: Vec<TableStats>,
     /// What bounds memory, and how close it is.
@@ -95,8 +97,6 @@ pub struct StreamStats {
 pub struct CommitStats {
     /// Of the stream, by this process.
     pub count: u64,
-    /// Of upkeep, by this process.
-    pub upkeep_count: u64,
     /// The newest version of the lake.
     pub version: Option<u64>,
     /// When it was made.
@@ -109,6 +109,31 @@ pub struct CommitStats {
     pub samples: u64,
     /// Bytes of files written by commits of the stream.
     pub bytes: u64,
+}
+
+/// What upkeep has done since this process started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct UpkeepStats {
+    /// Passes.
+    pub passes: u64,
+    /// Commits.
+    pub commits: u64,
+    /// How long passes took together, seconds.
+    pub seconds: f64,
+    /// Dirty minutes repaired.
+    pub minutes_repaired: u64,
+    /// Rollup rows that repairs have written.
+    pub rows_repaired: u64,
+    /// Merges of files.
+    pub merges: u64,
+    /// Files that merges took in.
+    pub files_merged: u64,
+    /// Files removed whole as expired.
+    pub files_expired: u64,
+    /// Files written anew without the rows of metrics that have expired before others.
+    pub files_trimmed: u64,
+    /// Objects deleted.
+    pub objects_deleted: u64,
 }
 
 /// One table of the lake.
@@ -124,7 +149,7 @@ pub struct TableStats {
     pub rows: u64,
     /// The version that last changed it.
     pub version: u64,
-    /// When that was, if it was since this process started.
+    /// When that was.
     pub committed_at: Option<i64>,
 }
 

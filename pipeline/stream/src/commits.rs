@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::Receiver;
 use tidegauge_dataflow::Draft;
 use tidegauge_lake::{CommitError, Committer};
-use tidegauge_model::{MINUTE_MS, PartitionCut};
-use tidegauge_tables::{CommitKind, FileChanges, LakeState, Table};
+use tidegauge_model::PartitionCut;
+use tidegauge_tables::{CommitKind, FileChanges, LakeState, Table, spans};
 use tokio::runtime::Handle;
 
 use crate::sink::Written;
@@ -101,20 +101,8 @@ fn wanted(draft: Draft<Written>, state: &LakeState) -> Option<(tidegauge_lake::D
         watermark: draft.watermark,
         cutoff: draft.cutoff,
         cuts,
-        dirty: spans(&draft.dirty),
+        dirty: spans(draft.dirty.iter().copied()),
         counts: draft.counts,
     };
     Some((tidegauge_lake::Draft { kind, files }, samples))
-}
-
-/// Minute starts, ascending, as half-open spans.
-fn spans(minutes: &[i64]) -> Vec<(i64, i64)> {
-    let mut spans: Vec<(i64, i64)> = Vec::new();
-    for &start in minutes {
-        match spans.last_mut() {
-            Some(last) if last.1 == start => last.1 += MINUTE_MS,
-            _ => spans.push((start, start + MINUTE_MS)),
-        }
-    }
-    spans
 }

@@ -53,6 +53,9 @@ pub struct TableState {
     pub files: BTreeMap<String, Arc<DataFile>>,
     /// The version that last changed the table.
     pub version: u64,
+    /// Wall clock of that commit, milliseconds.
+    #[serde(default)]
+    pub committed_at: i64,
     /// How many commits have changed the table: the version of its own Delta log at which the last
     /// of them stands, as entry 0 is the making of the table. `samples`, whose log is the lake's,
     /// goes by the lake's version instead.
@@ -95,6 +98,7 @@ impl LakeState {
         for (table, changes) in &commit.files {
             let state = self.tables.entry(*table).or_default();
             state.version = version;
+            state.committed_at = commit.at;
             state.entries += 1;
             if !changes.remove.is_empty() {
                 let kept_from = commit.at.saturating_sub(REMOVED_KEPT_MS);
@@ -174,8 +178,8 @@ fn minutes(spans: &[(i64, i64)]) -> impl Iterator<Item = i64> {
     })
 }
 
-/// Joins ascending minute starts into half-open spans.
-pub(crate) fn spans(starts: impl Iterator<Item = i64>) -> Vec<(i64, i64)> {
+/// Joins ascending starts of minutes, milliseconds, into half-open spans.
+pub fn spans(starts: impl Iterator<Item = i64>) -> Vec<(i64, i64)> {
     let mut out: Vec<(i64, i64)> = Vec::new();
     for start in starts {
         match out.last_mut() {

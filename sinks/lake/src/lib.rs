@@ -32,4 +32,5 @@ pub use store::{
 pub use sweep::orphans;
 pub use upkeep::{
     RetentionRule, RetentionSettings, Upkeep, UpkeepError, UpkeepReport, UpkeepSettings,
+    UpkeepTotals,
 };

@@ -20,6 +20,7 @@ mod trim;
 mod write;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::AddAssign;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -78,6 +79,32 @@ pub struct UpkeepReport {
     pub objects_deleted: u64,
 }
 
+impl AddAssign for UpkeepReport {
+    fn add_assign(&mut self, pass: Self) {
+        self.minutes_repaired += pass.minutes_repaired;
+        self.rows_repaired += pass.rows_repaired;
+        self.merges += pass.merges;
+        self.files_merged += pass.files_merged;
+        self.files_written += pass.files_written;
+        self.files_expired += pass.files_expired;
+        self.files_trimmed += pass.files_trimmed;
+        self.objects_deleted += pass.objects_deleted;
+    }
+}
+
+/// What all passes of this process did, also those that broke off.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct UpkeepTotals {
+    /// Passes begun.
+    pub passes: u64,
+    /// Commits.
+    pub commits: u64,
+    /// How long they took together, milliseconds of the wall clock.
+    pub took_ms: i64,
+    /// What they did.
+    pub done: UpkeepReport,
+}
+
 /// The one task that keeps a lake in shape.
 #[derive(Debug)]
 pub struct Upkeep {
@@ -88,6 +115,7 @@ pub struct Upkeep {
     encode: EncodeSettings,
     clock: Arc<dyn Clock>,
     memory: Mutex<Memory>,
+    totals: Mutex<UpkeepTotals>,
 }
 
 /// What a pass remembers for later ones. Losing it costs a delay, nothing else.
@@ -123,6 +151,7 @@ impl Upkeep {
             encode,
             clock,
             memory: Mutex::default(),
+            totals: Mutex::default(),
         })
     }
 
@@ -159,14 +188,29 @@ impl Upkeep {
     /// # Errors
     /// See [`UpkeepError`]. What was committed stays.
     pub async fn run_once(&self) -> Result<UpkeepReport, UpkeepError> {
+        let began = self.clock.now_ms();
         let mut report = UpkeepReport::default();
+        let outcome = self.pass(&mut report).await;
+        let mut totals = self.totals.lock();
+        totals.passes += 1;
+        totals.took_ms += self.clock.now_ms() - began;
+        totals.done += report;
+        outcome.map(|()| report)
+    }
+
+    /// What this process has done so far.
+    #[must_use]
+    pub fn totals(&self) -> UpkeepTotals {
+        *self.totals.lock()
+    }
+
+    async fn pass(&self, report: &mut UpkeepReport) -> Result<(), UpkeepError> {
         self.remember();
-        self.repair(&mut report).await?;
-        self.expire(&mut report).await?;
-        self.compact(&mut report).await?;
-        self.trim(&mut report).await?;
-        self.sweep(&mut report).await?;
-        Ok(report)
+        self.repair(report).await?;
+        self.expire(report).await?;
+        self.compact(report).await?;
+        self.trim(report).await?;
+        self.sweep(report).await
     }
 
     fn remember(&self) {
@@ -209,6 +253,7 @@ impl Upkeep {
         let as_of = state.version.expect("a claimed lake has a version");
         let kind = CommitKind::Upkeep { as_of, repaired };
         self.committer.commit(Draft { kind, files }).await?;
+        self.totals.lock().commits += 1;
         Ok(())
     }
 }

@@ -232,7 +232,8 @@ fn lake(page: &mut Page, stats: &Stats) {
     let name = "tidegauge_commits_total";
     page.family(name, "counter", "Commits made.");
     page.sample(name, &[("kind", "stream")], commits.count);
-    page.sample(name, &[("kind", "upkeep")], commits.upkeep_count);
+    let upkeep = stats.upkeep.unwrap_or_default();
+    page.sample(name, &[("kind", "upkeep")], upkeep.commits);
     page.counter(
         "tidegauge_commit_seconds_total",
         "Time commits of the stream took.",
@@ -258,6 +259,36 @@ fn lake(page: &mut Page, stats: &Stats) {
         "Bytes of files committed.",
         commits.bytes,
     );
+    let families = [
+        (
+            "tidegauge_upkeep_seconds_total",
+            "Time upkeep took.",
+            upkeep.seconds,
+        ),
+        (
+            "tidegauge_upkeep_minutes_repaired_total",
+            "Dirty minutes repaired.",
+            upkeep.minutes_repaired as f64,
+        ),
+        (
+            "tidegauge_upkeep_files_merged_total",
+            "Files that merges took in.",
+            upkeep.files_merged as f64,
+        ),
+        (
+            "tidegauge_upkeep_files_expired_total",
+            "Files removed as expired.",
+            upkeep.files_expired as f64,
+        ),
+        (
+            "tidegauge_upkeep_objects_deleted_total",
+            "Objects deleted.",
+            upkeep.objects_deleted as f64,
+        ),
+    ];
+    for (name, help, value) in families {
+        page.counter(name, help, value);
+    }
     if let Some(version) = commits.version {
         page.gauge(
             "tidegauge_lake_version",

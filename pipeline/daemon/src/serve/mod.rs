@@ -144,6 +144,7 @@ fn stream_body(stats: &Stats) -> serde_json::Value {
         "watermark_lag_ms": stats.stream.watermark.map(|watermark| stats.now - watermark),
         "commits": stats.commits,
         "tables": stats.tables,
+        "upkeep": stats.upkeep,
         "bounds": stats.bounds,
         "store_trouble": stats.store_trouble,
     });

@@ -25,7 +25,13 @@ pub(super) struct Lake {
     pub(super) role: Role,
     /// Keeps the log, or follows it.
     log: JoinHandle<()>,
-    upkeep: Option<CancellationToken>,
+    upkeep: Option<Keeping>,
+}
+
+/// Upkeep at work.
+struct Keeping {
+    upkeep: Arc<Upkeep>,
+    end: CancellationToken,
 }
 
 impl Lake {
@@ -47,9 +53,15 @@ impl Lake {
 
     /// Ends what goes on besides the stream, so that the stream can make its last commit alone.
     pub(super) fn rest(&self) {
-        if let Some(upkeep) = &self.upkeep {
-            upkeep.cancel();
+        if let Some(keeping) = &self.upkeep {
+            keeping.end.cancel();
         }
+    }
+
+    /// Upkeep, if it is this process' to do.
+    pub(super) fn upkeep(&self) -> Option<Arc<Upkeep>> {
+        let keeping = self.upkeep.as_ref()?;
+        Some(Arc::clone(&keeping.upkeep))
     }
 
     /// Leaves the log tidy.
@@ -134,16 +146,16 @@ fn start_upkeep(
     store: &Store,
     committer: &Committer,
     clock: &Arc<dyn Clock>,
-) -> anyhow::Result<CancellationToken> {
-    let upkeep = Upkeep::new(
+) -> anyhow::Result<Keeping> {
+    let upkeep = Arc::new(Upkeep::new(
         committer.clone(),
         Arc::clone(&store.objects),
         config.upkeep.clone(),
         config.encode.clone(),
         Arc::clone(clock),
-    )?;
+    )?);
     let end = CancellationToken::new();
-    let asked = end.clone();
+    let (asked, shown) = (end.clone(), Arc::clone(&upkeep));
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -157,5 +169,5 @@ fn start_upkeep(
         .name("upkeep".into())
         .spawn(body)
         .context("starting upkeep")?;
-    Ok(end)
+    Ok(Keeping { upkeep: shown, end })
 }

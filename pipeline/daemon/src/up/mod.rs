@@ -77,6 +77,7 @@ async fn everything(mut config: Config, end: CancellationToken) -> anyhow::Resul
         settings: config.stream.clone(),
         stream: Arc::clone(&stream),
         health: Arc::clone(&lake.store.health),
+        upkeep: lake.upkeep(),
         gateway: gateway.clone(),
         engine: Arc::clone(&engine),
         agent: agent.clone(),

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tidegauge_dataflow::{Hold, Settings};
 use tidegauge_gateway::Gateway;
 use tidegauge_kafka::Blocked;
-use tidegauge_lake::{Clock, StoreHealth};
+use tidegauge_lake::{Clock, StoreHealth, Upkeep};
 use tidegauge_model::{Counts, MINUTE_MS};
 use tidegauge_queries::Engine;
 use tidegauge_stream::{Status, Stream};
@@ -14,7 +15,7 @@ use tidegauge_tables::Table;
 
 use super::SharedAgent;
 use crate::stats::{
-    BoundStats, CommitStats, PartitionStats, PushStats, Stats, StreamStats, TableStats,
+    BoundStats, CommitStats, PartitionStats, PushStats, Stats, StreamStats, TableStats, UpkeepStats,
 };
 
 /// Bytes a sample counts for in bounds.
@@ -27,6 +28,7 @@ pub(super) struct Reporter {
     pub(super) settings: Settings,
     pub(super) stream: Arc<Stream>,
     pub(super) health: Arc<StoreHealth>,
+    pub(super) upkeep: Option<Arc<Upkeep>>,
     pub(super) gateway: Gateway,
     pub(super) engine: Arc<Engine>,
     pub(super) agent: Option<SharedAgent>,
@@ -53,6 +55,7 @@ impl Reporter {
             record_bytes: status.sources.iter().map(|source| source.bytes).sum(),
             stream: stream(&status),
             commits: commits(&status),
+            upkeep: self.upkeep(),
             tables: tables(&status),
             bounds: self.bounds(&status),
             queries_running: self.engine.running() as u64,
@@ -66,6 +69,22 @@ impl Reporter {
                 })
                 .unwrap_or_default(),
         }
+    }
+
+    fn upkeep(&self) -> Option<UpkeepStats> {
+        let totals = self.upkeep.as_ref()?.totals();
+        Some(UpkeepStats {
+            passes: totals.passes,
+            commits: totals.commits,
+            seconds: Duration::from_millis(totals.took_ms.unsigned_abs()).as_secs_f64(),
+            minutes_repaired: totals.done.minutes_repaired,
+            rows_repaired: totals.done.rows_repaired,
+            merges: totals.done.merges,
+            files_merged: totals.done.files_merged,
+            files_expired: totals.done.files_expired,
+            files_trimmed: totals.done.files_trimmed,
+            objects_deleted: totals.done.objects_deleted,
+        })
     }
 
     fn bounds(&self, status: &Status) -> Vec<BoundStats> {
@@ -193,7 +212,6 @@ fn commits(status: &Status) -> CommitStats {
     let last = status.last_commit;
     CommitStats {
         count: status.commits,
-        upkeep_count: 0,
         version: status.lake.version,
         at: (status.lake.committed_at > 0).then_some(status.lake.committed_at),
         last_seconds: last.map_or(0.0, |last| last.took.as_secs_f64()),
@@ -215,7 +233,7 @@ fn tables(status: &Status) -> Vec<TableStats> {
                 bytes: state.files.values().map(|file| file.bytes).sum(),
                 rows: state.files.values().map(|file| file.rows).sum(),
                 version: state.version,
-                committed_at: None,
+                committed_at: (state.committed_at > 0).then_some(state.committed_at),
             })
         })
         .collect()
