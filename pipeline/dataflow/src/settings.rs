@@ -38,7 +38,7 @@ impl Default for Settings {
             future_ms: 600_000,
             blocked_after_ms: 300_000,
             silence_ms: 3 * 3_600_000,
-            in_flight_bytes: 256 << 20,
+            in_flight_bytes: 128 << 20,
             open_window_bytes: 1 << 30,
             rollup_5m: false,
         }

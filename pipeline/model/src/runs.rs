@@ -37,6 +37,16 @@ impl Runs {
         }
     }
 
+    /// Adds the run of the next `len` rows of columns that are put in place afterwards.
+    pub fn push_run(&mut self, series: &Series, len: usize) {
+        if len > 0 {
+            self.runs.push(Run {
+                series: series.clone(),
+                len,
+            });
+        }
+    }
+
     /// Each series with its times and values.
     pub fn iter(&self) -> impl Iterator<Item = (&Series, &[i64], &[f64])> {
         let mut at = 0;

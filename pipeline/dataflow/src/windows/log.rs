@@ -16,6 +16,8 @@ pub(super) struct Sorted {
     ends: Vec<u32>,
     pub(super) time: Vec<i64>,
     pub(super) value: Vec<f64>,
+    /// Up to where the columns hold rows that are kept.
+    kept: usize,
 }
 
 impl Log {
@@ -45,7 +47,12 @@ impl Log {
         self.series.clear();
         self.time.clear();
         self.value.clear();
-        Sorted { ends, time, value }
+        Sorted {
+            ends,
+            time,
+            value,
+            kept: 0,
+        }
     }
 }
 
@@ -54,6 +61,33 @@ impl Sorted {
     pub(super) fn rows(&self, rank: usize) -> std::ops::Range<usize> {
         let start = if rank == 0 { 0 } else { self.ends[rank - 1] };
         start as usize..self.ends[rank] as usize
+    }
+
+    /// Keeps rows of the rank in hand, which comes after those kept before. Nearly always nothing has been
+    /// left out so far and they stay where they are: the columns that were sorted are the columns that are
+    /// written down.
+    pub(super) fn keep(&mut self, rows: std::ops::Range<usize>) {
+        let (start, len) = (rows.start, rows.len());
+        if start != self.kept {
+            self.time.copy_within(rows.clone(), self.kept);
+            self.value.copy_within(rows, self.kept);
+        }
+        self.kept += len;
+    }
+
+    /// Keeps what the rows of the rank in hand have become: no more than they were.
+    pub(super) fn keep_instead(&mut self, time: &[i64], value: &[f64]) {
+        let rows = self.kept..self.kept + time.len();
+        self.time[rows.clone()].copy_from_slice(time);
+        self.value[rows.clone()].copy_from_slice(value);
+        self.kept = rows.end;
+    }
+
+    /// The columns of all rows that were kept.
+    pub(super) fn into_kept(mut self) -> (Vec<i64>, Vec<f64>) {
+        self.time.truncate(self.kept);
+        self.value.truncate(self.kept);
+        (self.time, self.value)
     }
 }
 

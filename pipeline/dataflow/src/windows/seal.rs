@@ -27,7 +27,7 @@ impl Windows {
         let mut out = Output::new(&self.coarse, self.closed);
         let (order, rank) = self.catalog.ranked();
         let order = order.to_vec();
-        let sorted = self.log.sort(rank);
+        let mut sorted = self.log.sort(rank);
         let quarantined = self.quarantine.sort(rank);
         // Nothing before the watermark's minute stays open.
         let base = watermark.map_or_else(
@@ -44,8 +44,6 @@ impl Windows {
         );
         let carry = std::mem::replace(&mut self.carry, Carry::from(base));
         let clock = self.clocks.values().copied().max().unwrap_or(i64::MAX);
-        out.sealed.samples.time.reserve(sorted.time.len());
-        out.sealed.samples.value.reserve(sorted.time.len());
         let mut scratch = Scratch::default();
         for (place, &dense) in order.iter().enumerate() {
             let dense = dense as usize;
@@ -66,9 +64,14 @@ impl Windows {
             carry.read(dense, &mut scratch.open_time, &mut scratch.open_value);
             if !rows.is_empty() || !ahead.is_empty() {
                 state.last_used = clock;
-                let rows = (&sorted.time[rows.clone()], &sorted.value[rows]);
+                let columns = (&sorted.time[rows.clone()], &sorted.value[rows.clone()]);
                 let ahead = (&quarantined.time[ahead.clone()], &quarantined.value[ahead]);
-                pass.samples(state, rows, ahead, &mut scratch);
+                match pass.samples(state, columns, ahead, &mut scratch) {
+                    Main::AsTheyLie(from) => sorted.keep(rows.start + from..rows.end),
+                    Main::Settled(from) => {
+                        sorted.keep_instead(&scratch.time[from..], &scratch.value[from..]);
+                    }
+                }
             }
             let open_from = pass.fold(state, &scratch.open_time, &scratch.open_value);
             let (time, value) = (
@@ -81,6 +84,7 @@ impl Windows {
             self.carry.push(dense, &time[..held], &value[..held]);
             out.dirty(&time[held..]);
         }
+        (out.sealed.samples.time, out.sealed.samples.value) = sorted.into_kept();
         self.closed = watermark;
         self.finish(out)
     }
@@ -217,6 +221,14 @@ impl Output {
     }
 }
 
+/// Where the main rows of a series are: from this place on.
+enum Main {
+    /// In the columns as they were sorted.
+    AsTheyLie(usize),
+    /// In the scratch columns, settled or added up.
+    Settled(usize),
+}
+
 /// One series' turn.
 struct Pass<'a> {
     closed: Option<i64>,
@@ -226,15 +238,15 @@ struct Pass<'a> {
 }
 
 impl Pass<'_> {
-    /// Writes the new samples of the series down and leaves those of open windows, joined with the
-    /// carried ones and settled, in `scratch.open_*`.
+    /// Notes the new samples of the series, says which of them are main rows, and leaves those of open
+    /// windows, joined with the carried ones and settled, in `scratch.open_*`.
     fn samples(
         &mut self,
         state: &mut State,
         rows: Rows<'_>,
         ahead: Rows<'_>,
         scratch: &mut Scratch,
-    ) {
+    ) -> Main {
         let Scratch {
             time,
             value,
@@ -244,6 +256,7 @@ impl Pass<'_> {
             open_value,
         } = scratch;
         let (mut times, mut values) = rows;
+        let mut main: fn(usize) -> Main = Main::AsTheyLie;
         // Nearly every run ascends as it came and is used where it lies.
         if state.total.is_some() || !times.is_sorted_by(|a, b| a < b) {
             refill(time, times);
@@ -251,6 +264,7 @@ impl Pass<'_> {
             self.out.duplicate += settle_run(time, value) as u64;
             self.accumulate(state, time, value);
             (times, values) = (time, value);
+            main = Main::Settled;
         }
         let sealed_before = times.partition_point(|&at| at <= state.last_time);
         refill(overlay_time, &times[..sealed_before]);
@@ -261,7 +275,7 @@ impl Pass<'_> {
             self.out.duplicate += settle_run(overlay_time, overlay_value) as u64;
             self.out.dirty(ahead.0);
         }
-        let (main_time, main_value) = (&times[sealed_before..], &values[sealed_before..]);
+        let main_time = &times[sealed_before..];
         state.note_days(overlay_time, &mut self.out.sealed.series);
         state.note_days(main_time, &mut self.out.sealed.series);
         self.out
@@ -271,7 +285,7 @@ impl Pass<'_> {
         self.out
             .sealed
             .samples
-            .push(&state.series, main_time, main_value);
+            .push_run(&state.series, main_time.len());
         if let Some(&newest) = main_time.last() {
             state.last_time = newest;
         }
@@ -284,6 +298,7 @@ impl Pass<'_> {
         open_time.extend_from_slice(&times[in_closed..]);
         open_value.extend_from_slice(&values[in_closed..]);
         self.out.duplicate += settle_run(open_time, open_value) as u64;
+        main(sealed_before)
     }
 
     /// Turns deltas, ascending in time, into running totals. A delta at or before the series'
