@@ -74,13 +74,15 @@ impl Role {
 
 /// A running stream. Dropping it without [`Stream::stop`] leaves its threads running.
 pub struct Stream {
-    sources: Vec<Arc<KafkaSource>>,
+    /// Taken when the stream is stopped.
+    sources: Mutex<Vec<Arc<KafkaSource>>>,
     asks: Sender<Ask>,
     board: Board,
     lake: watch::Receiver<Arc<LakeState>>,
     tally: Arc<Mutex<Tally>>,
-    dataflow: JoinHandle<()>,
-    commits: Option<JoinHandle<()>>,
+    /// The dataflow first, then commits, if they are this process' to make; taken when the stream is
+    /// stopped.
+    threads: Mutex<Vec<JoinHandle<()>>>,
     failure: watch::Receiver<Option<Arc<StreamError>>>,
 }
 
@@ -189,13 +191,12 @@ impl Stream {
             Ok(run(&cluster, &settings, ends, lead, &shown)?)
         })?;
         Ok(Self {
-            sources,
+            sources: Mutex::new(sources),
             asks: ask,
             board,
             lake,
             tally,
-            dataflow,
-            commits,
+            threads: Mutex::new(std::iter::once(dataflow).chain(commits).collect()),
             failure,
         })
     }
@@ -203,17 +204,14 @@ impl Stream {
     /// Looks at the stream.
     #[must_use]
     pub fn status(&self) -> Status {
-        let tally = *self.tally.lock().unwrap_or_else(PoisonError::into_inner);
+        let tally = *locked(&self.tally);
+        let sources = locked(&self.sources);
         Status {
             dataflow: self.board.read(),
             lake: Arc::clone(&self.lake.borrow()),
-            lags: self
-                .sources
-                .iter()
-                .flat_map(|source| source.lags())
-                .collect(),
-            sources: self.sources.iter().map(|source| source.stats()).collect(),
-            troubles: self.sources.iter().map(|source| source.trouble()).collect(),
+            lags: sources.iter().flat_map(|source| source.lags()).collect(),
+            sources: sources.iter().map(|source| source.stats()).collect(),
+            troubles: sources.iter().map(|source| source.trouble()).collect(),
             last_commit: tally.last,
             commits: tally.commits,
             committed_samples: tally.samples,
@@ -233,7 +231,7 @@ impl Stream {
     pub fn failed(&self) -> Option<Arc<StreamError>> {
         let failed = self.failure.borrow().clone();
         failed.or_else(|| {
-            self.sources
+            locked(&self.sources)
                 .iter()
                 .find_map(|source| source.failed())
                 .map(|error| Arc::new(error.into()))
@@ -243,23 +241,27 @@ impl Stream {
     /// Whether the dataflow has come to its end: in a follower, because process 0 has stopped it.
     #[must_use]
     pub fn ended(&self) -> bool {
-        self.dataflow.is_finished()
+        locked(&self.threads)
+            .first()
+            .is_none_or(JoinHandle::is_finished)
     }
 
     /// Takes nothing more, commits what was taken, and ends. Blocks as long as the store takes; in a
-    /// follower, until process 0 has stopped too.
+    /// follower, until process 0 has stopped too. Status can be asked for all the while and after it.
     ///
     /// # Errors
     /// If the stream had failed; what was committed stays.
-    pub fn stop(self) -> Result<(), Arc<StreamError>> {
+    pub fn stop(&self) -> Result<(), Arc<StreamError>> {
         let failed = self.failed();
-        drop(self.sources);
+        let sources = std::mem::take(&mut *locked(&self.sources));
+        drop(sources);
         let _ = self.asks.send(Ask::Stop);
         if let Some(error) = failed {
             // Its threads may wait for one another for ever; the process ends without them.
             return Err(error);
         }
-        for thread in std::iter::once(self.dataflow).chain(self.commits) {
+        let threads = std::mem::take(&mut *locked(&self.threads));
+        for thread in threads {
             if let Err(panic) = thread.join() {
                 std::panic::resume_unwind(panic);
             }
@@ -267,6 +269,10 @@ impl Stream {
         let failed = self.failure.borrow().clone();
         failed.map_or(Ok(()), Err)
     }
+}
+
+fn locked<T>(slot: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    slot.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Passes on what the dataflow asks of a source, while there is one.

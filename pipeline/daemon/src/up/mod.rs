@@ -104,7 +104,7 @@ async fn everything(mut config: Config, end: CancellationToken) -> anyhow::Resul
 
     let outcome = until_the_end(&stream, &end).await;
 
-    // What shows or asks for the parts goes first, so that the last handles are ours.
+    // Whoever adds to the work goes first.
     if let Some(agent) = &agent {
         agent.stop();
     }
@@ -241,11 +241,6 @@ async fn until_the_end(stream: &Stream, end: &CancellationToken) -> anyhow::Resu
 }
 
 async fn stop_stream(stream: Arc<Stream>) -> anyhow::Result<()> {
-    let Ok(stream) = Arc::try_unwrap(stream).map_err(drop) else {
-        return Err(anyhow!(
-            "the stream is still asked for by an open request; its last commit is left to the next start"
-        ));
-    };
     let stopped = tokio::task::spawn_blocking(move || stream.stop()).await?;
     stopped.map_err(|error| anyhow!("{}", chain(&*error)))
 }
