@@ -19,6 +19,9 @@ pub(super) struct State {
     /// bits, lowest bit the newest.
     pub(super) newest_day: i32,
     pub(super) days: u64,
+    /// When it had a sample on the newest day. Unlike `last_time`, also of one that is late or
+    /// quarantined; has no meaning before the first day.
+    pub(super) seen_time: i64,
     /// The source clock (see [`super::Windows`]) when it last had a sample.
     pub(super) last_used: i64,
     /// For a series of deltas: the running total.
@@ -115,6 +118,7 @@ impl Catalog {
             last_used: i64::MAX,
             newest_day: i32::MIN,
             days: 0,
+            seen_time: 0,
             total: delta.then_some(0.0),
             resume_total: 0.0,
             coarse: vec![(NONE_OPEN, EMPTY); self.coarse].into(),
@@ -160,7 +164,7 @@ impl Catalog {
             .into_iter()
             .map(|dense| &self.states[dense as usize])
             .filter(|state| state.days != 0)
-            .map(|state| state.seen(state.last_time, state.last_time))
+            .map(|state| state.seen(state.seen_time, state.seen_time))
             .collect()
     }
 
@@ -250,6 +254,9 @@ impl State {
             let (of_day, later) = rest.split_at(rest.partition_point(|&t| t < end));
             rest = later;
             let last = of_day[of_day.len() - 1];
+            if day >= i64::from(self.newest_day) {
+                self.seen_time = last;
+            }
             if self.note_day(i32::try_from(day).unwrap_or(i32::MAX)) {
                 let yesterday = (day - 1) * DAY_MS..day * DAY_MS;
                 if yesterday.contains(&self.last_time) {
@@ -281,5 +288,38 @@ impl State {
         let new = self.days & bit == 0;
         self.days |= bit;
         new
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tidegauge_model::{Limits, MetricType};
+
+    /// A late or quarantined sample moves no `last_time`, and the metadata may change all the same.
+    #[test]
+    fn changed_metadata_is_put_down_on_a_day_that_had_a_sample() {
+        let mut catalog = Catalog::new(1, i64::MIN);
+        let labels = &mut Vec::new();
+        let series = Series::new("t", "up", labels, &Limits::default()).expect("valid");
+        let define = |catalog: &mut Catalog, metric_type| {
+            let metadata = Metadata {
+                metric_type,
+                ..Metadata::default()
+            };
+            let dense = catalog.intern(&series, &Arc::new(metadata), false);
+            dense.is_ok()
+        };
+        assert!(define(&mut catalog, MetricType::Gauge));
+        let mut written = Vec::new();
+        let ahead = [400 * DAY_MS + 5, 400 * DAY_MS + 9];
+        catalog.states[0].note_days(&ahead, &mut written);
+        assert!(define(&mut catalog, MetricType::Counter));
+        let changed = catalog.take_changed();
+        let seen: Vec<_> = changed
+            .iter()
+            .map(|it| (it.first_seen, it.last_seen))
+            .collect();
+        assert_eq!(seen, [(ahead[1], ahead[1])]);
     }
 }
