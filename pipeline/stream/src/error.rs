@@ -28,6 +28,14 @@ pub enum StreamError {
     /// A worker failed.
     #[error(transparent)]
     Dataflow(#[from] RunError),
+    /// A thread found something that must not be.
+    #[error("thread {name} panicked: {message}; start again, and report this with the log")]
+    Panicked {
+        /// Its name.
+        name: &'static str,
+        /// What it said.
+        message: String,
+    },
     /// A thread could not be started.
     #[error("could not start thread {name}; check the limits on threads and memory")]
     Thread {

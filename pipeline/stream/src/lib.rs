@@ -16,6 +16,7 @@ mod recover;
 mod sink;
 mod start;
 mod status;
+mod thread;
 mod ticker;
 
 pub use cohort::{CohortError, Terms, gather, join};

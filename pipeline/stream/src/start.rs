@@ -23,6 +23,7 @@ use crate::error::StreamError;
 use crate::recover::recover;
 use crate::sink::{Sink, Written};
 use crate::status::{Status, Tally};
+use crate::thread::{Report, spawn};
 use crate::ticker::{self, Ask};
 
 /// Events that may wait between a source and its worker; each holds at most what one poll round of
@@ -335,34 +336,4 @@ fn lead(
         drafts,
         committed: Arc::clone(committed),
     })
-}
-
-type Report = Arc<watch::Sender<Option<Arc<StreamError>>>>;
-
-/// Runs `body` in a thread of its own; the first error of any is why the stream has failed.
-fn spawn(
-    name: &'static str,
-    report: &Report,
-    body: impl FnOnce() -> Result<(), StreamError> + Send + 'static,
-) -> Result<JoinHandle<()>, StreamError> {
-    let report = Arc::clone(report);
-    let thread = move || {
-        if let Err(error) = body() {
-            tracing::error!(
-                thread = name,
-                error = &error as &dyn std::error::Error,
-                "the stream stops"
-            );
-            let error = Arc::new(error);
-            report.send_if_modified(|first| {
-                let is_first = first.is_none();
-                first.get_or_insert(error);
-                is_first
-            });
-        }
-    };
-    std::thread::Builder::new()
-        .name(name.into())
-        .spawn(thread)
-        .map_err(|source| StreamError::Thread { name, source })
 }
