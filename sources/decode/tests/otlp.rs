@@ -8,6 +8,8 @@ use common::encode::otlp::{
     text,
 };
 use common::{decode, definitions, one, record, rows};
+use rand::rngs::SmallRng;
+use rand::{Rng, SeedableRng};
 use tidegauge_decode::{Decoded, Format};
 use tidegauge_model::{MetricType, RejectReason as R, is_stale};
 
@@ -409,4 +411,32 @@ fn json_means_what_protobuf_means() {
             (vec![], vec![(R::Malformed, None)])
         );
     }
+}
+
+#[test]
+fn json_numbers_are_read_to_the_last_bit() {
+    let mut rng = SmallRng::seed_from_u64(3);
+    let mut values = vec![
+        "157.26500000000001".to_owned(),
+        "-0.0".into(),
+        "1e-320".into(),
+        "9007199254740993".into(),
+        "123456789012345678901234567890".into(),
+    ];
+    let any = std::iter::repeat_with(|| f64::from_bits(rng.random()));
+    let any = any.filter(|value| value.is_finite()).take(2_000);
+    values.extend(any.map(|value| format!("{value:e}")));
+    let point = |value: &String| format!(r#"{{"timeUnixNano":"1000000000","asDouble":{value}}}"#);
+    let points: Vec<String> = values.iter().map(point).collect();
+    let json = format!(
+        r#"{{"resourceMetrics":[{{"scopeMetrics":[{{"metrics":[{{"name":"a \" 1.5","gauge":{{"dataPoints":[{}]}}}}]}}]}}]}}"#,
+        points.join(",")
+    );
+    let out = decode(Format::Auto, &[record(json.as_bytes())]);
+    let read = rows(&out).into_iter().map(|row| row.2);
+    for ((value, bits), place) in values.iter().zip(read).zip(0..) {
+        let wanted: f64 = value.parse().expect("a number");
+        assert_eq!(bits, wanted.to_bits(), "value {place}, {value}");
+    }
+    assert_eq!(out.samples.len(), values.len());
 }

@@ -15,8 +15,8 @@ type Put = Result<(), String>;
 
 /// The protobuf of a JSON request.
 pub(super) fn to_protobuf(body: &[u8]) -> Result<Vec<u8>, String> {
-    let request: Object =
-        serde_json::from_slice(body).map_err(|error| format!("not OTLP JSON: {error}"))?;
+    let request: Object = serde_json::from_slice(&fractions_as_texts(body))
+        .map_err(|error| format!("not OTLP JSON: {error}"))?;
     let mut out = Vec::new();
     each(
         &request,
@@ -27,6 +27,48 @@ pub(super) fn to_protobuf(body: &[u8]) -> Result<Vec<u8>, String> {
         resource_metrics,
     )?;
     Ok(out)
+}
+
+/// The same JSON with fractions, and integers beyond 18 digits, as texts, which are taken for any
+/// number: serde_json reads some of them wrong in the last bit.
+fn fractions_as_texts(body: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(body.len() + body.len() / 16);
+    let mut rest = body;
+    while let Some(first) = rest.first() {
+        let len = match first {
+            b'"' => text_len(rest),
+            b'-' | b'0'..=b'9' => {
+                let other =
+                    |byte: &u8| !matches!(byte, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E');
+                rest.iter().position(other).unwrap_or(rest.len())
+            }
+            _ => 1,
+        };
+        let (token, behind) = rest.split_at(len);
+        let is_number = *first == b'-' || first.is_ascii_digit();
+        if is_number && (len > 18 || token.iter().any(|byte| matches!(byte, b'.' | b'e' | b'E'))) {
+            out.push(b'"');
+            out.extend_from_slice(token);
+            out.push(b'"');
+        } else {
+            out.extend_from_slice(token);
+        }
+        rest = behind;
+    }
+    out
+}
+
+/// The length of the quoted text that `rest` begins with.
+fn text_len(rest: &[u8]) -> usize {
+    let mut at = 1;
+    while let Some(byte) = rest.get(at) {
+        match byte {
+            b'"' => return at + 1,
+            b'\\' => at += 2,
+            _ => at += 1,
+        }
+    }
+    rest.len()
 }
 
 fn resource_metrics(object: &Object, out: &mut Vec<u8>) -> Put {
