@@ -188,7 +188,7 @@ fn stream(status: &Status) -> StreamStats {
         generation: status.lake.generation,
         open_windows: open_minutes(watermark, status),
         open_samples: dataflow.open_samples.iter().sum(),
-        dirty_windows: status.lake.dirty.len() as u64,
+        dirty_windows: dirty_minutes(status),
         series: dataflow.series.iter().sum(),
         in_flight: dataflow.in_flight.iter().sum(),
         counts: Counts {
@@ -199,6 +199,15 @@ fn stream(status: &Status) -> StreamStats {
             rejected: dataflow.rejected,
         },
     }
+}
+
+/// Closed 1-minute windows that are dirty. Those of quarantined samples are not closed for long.
+fn dirty_minutes(status: &Status) -> u64 {
+    let Some(watermark) = status.lake.watermark else {
+        return 0;
+    };
+    let closed = status.lake.dirty.range(..=watermark - MINUTE_MS);
+    closed.count() as u64
 }
 
 /// 1-minute windows between the watermark and the clock.
