@@ -12,9 +12,10 @@ use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use tidegauge_broker::Broker;
 
-use crate::crash::{drain, now_ms, produce, setting};
+use crate::crash::produce;
 use crate::lake::Lake;
-use crate::node::{Node, Place};
+use crate::node::{Node, Place, drain, now_ms, setting};
+use crate::oracle::Expected;
 
 const LIVES: u64 = 8;
 
@@ -32,7 +33,7 @@ fn two_processes_are_one_stream_whichever_is_killed() {
     let address = broker.local_addr();
     let places = members(folder.path(), address);
     let done = AtomicBool::new(false);
-    let (produced, sent) = std::thread::scope(|scope| {
+    let (expected, sent) = std::thread::scope(|scope| {
         let producer = scope.spawn(|| produce(address, seed, &done));
         let mut rng = SmallRng::seed_from_u64(seed);
         for _ in 0..LIVES {
@@ -41,19 +42,23 @@ fn two_processes_are_one_stream_whichever_is_killed() {
         let mut nodes = places.each_ref().map(Place::start);
         done.store(true, Ordering::Relaxed);
         let (produced, sent) = producer.join().expect("the producer");
-        let newest = produced.keys().map(|key| key.1).max().expect("samples");
+        let expected = Expected::new(produced);
         for node in &mut nodes {
-            drain(node, newest);
+            drain(node, expected.end());
+            node.wait("/api/v1/stats/stream", "everything committed", |stream| {
+                stream["in_flight"] == 0
+            });
         }
+        Lake::wait_for_upkeep(&mut nodes[0], expected.end());
         let [lead, follower] = nodes;
         lead.stop();
         follower.ends(true);
-        (produced, sent)
+        (expected, sent)
     });
     runtime.block_on(broker.shutdown());
     let lake = Lake::read(&places[0].data);
     assert_eq!(lake.state.counts.samples, sent, "each record is taken once");
-    lake.check(&produced);
+    lake.check(&expected, expected.end());
 }
 
 /// Starts both, kills one at a random moment; the other must not go on alone.
@@ -108,6 +113,8 @@ fn members(folder: &Path, broker: SocketAddr) -> [Place; 2] {
                 ("TIDEGAUGE_STORE__URL", lake.to_str().expect("a path")),
                 ("TIDEGAUGE_STREAM__EPOCH_MS", "50"),
                 ("TIDEGAUGE_STREAM__COMMIT_INTERVAL_MS", "200"),
+                ("TIDEGAUGE_UPKEEP__INTERVAL_MS", "200"),
+                ("TIDEGAUGE_UPKEEP__COMPACT_AFTER_MS", "0"),
             ],
         )
     })

@@ -9,21 +9,20 @@ use std::time::Duration;
 
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
-use tidegauge_model::{Limits, Series};
+use tidegauge_model::{HOUR_MS, Limits, Series, floor};
 
 use crate::lake::Lake;
-use crate::node::Place;
-use crate::oracle::{Samples, add};
+use crate::node::{Place, drain, now_ms, setting};
+use crate::oracle::{Expected, Samples, add};
 use crate::producer::Producer;
 
 const HOSTS: u32 = 16;
 
-/// Event time begins three hours ago and moves as records are made, so that hours close too.
+/// Event time goes through the twelve hours up to the last full one as records are made, so that
+/// hours close too; what comes after their end is late.
 const STEP_MS: i64 = 120;
-
-pub(crate) fn setting(name: &str, default: u64) -> u64 {
-    std::env::var(name).map_or(default, |value| value.parse().expect("a number"))
-}
+const SPAN_MS: i64 = 12 * HOUR_MS;
+const LATEST_MS: i64 = 2 * HOUR_MS;
 
 #[test]
 fn whatever_is_killed_nothing_is_lost_or_doubled() {
@@ -35,10 +34,12 @@ fn whatever_is_killed_nothing_is_lost_or_doubled() {
         &[
             ("TIDEGAUGE_STREAM__EPOCH_MS", "50"),
             ("TIDEGAUGE_STREAM__COMMIT_INTERVAL_MS", "200"),
+            ("TIDEGAUGE_UPKEEP__INTERVAL_MS", "200"),
+            ("TIDEGAUGE_UPKEEP__COMPACT_AFTER_MS", "0"),
         ],
     );
     let done = AtomicBool::new(false);
-    let (produced, sent) = std::thread::scope(|scope| {
+    let (expected, sent) = std::thread::scope(|scope| {
         let producer = scope.spawn(|| produce(place.kafka, seed, &done));
         let mut rng = SmallRng::seed_from_u64(seed);
         for _ in 0..kills {
@@ -49,10 +50,11 @@ fn whatever_is_killed_nothing_is_lost_or_doubled() {
         let mut node = place.start();
         done.store(true, Ordering::Relaxed);
         let (produced, sent) = producer.join().expect("the producer");
-        let newest = produced.keys().map(|key| key.1).max().expect("samples");
-        drain(&mut node, newest);
+        let expected = Expected::new(produced);
+        drain(&mut node, expected.end());
+        Lake::wait_for_upkeep(&mut node, expected.end());
         node.stop();
-        (produced, sent)
+        (expected, sent)
     });
     let lake = Lake::read(&place.data);
     println!(
@@ -61,20 +63,7 @@ fn whatever_is_killed_nothing_is_lost_or_doubled() {
         lake.state.counts
     );
     assert_eq!(lake.state.counts.samples, sent, "each record is taken once");
-    lake.check(&produced);
-}
-
-/// Waits until everything is read and every window that holds a sample is closed.
-pub(crate) fn drain(node: &mut crate::node::Node<'_>, newest: i64) {
-    node.wait("/api/v1/stats/queue", "empty queue", |queue| {
-        let partitions = queue["partitions"].as_array();
-        queue["lag"] == 0 && partitions.is_some_and(|partitions| !partitions.is_empty())
-    });
-    node.wait("/api/v1/stats/stream", "closed windows", |stream| {
-        stream["watermark"]
-            .as_i64()
-            .is_some_and(|watermark| watermark > newest + 60_000)
-    });
+    lake.check(&expected, expected.end());
 }
 
 /// Produces until told to end, at some thousand records a second; a tenth is late, some come twice.
@@ -82,7 +71,7 @@ pub(crate) fn produce(broker: SocketAddr, seed: u64, done: &AtomicBool) -> (Samp
     let producer = Producer::new(broker);
     let mut rng = SmallRng::seed_from_u64(seed ^ 0xfeed);
     let mut produced = Samples::new();
-    let start = now_ms() - 3 * 3_600_000;
+    let end = floor(now_ms(), HOUR_MS);
     let series: Vec<Series> = (0..HOSTS)
         .map(|host| {
             let host = format!("web-{host:02}");
@@ -101,12 +90,12 @@ pub(crate) fn produce(broker: SocketAddr, seed: u64, done: &AtomicBool) -> (Samp
             break;
         }
         let host = rng.random_range(0..HOSTS);
-        let late = if rng.random_bool(0.1) {
-            rng.random_range(0..7_200_000)
+        let on_time = (end - SPAN_MS + step * STEP_MS).min(end);
+        let time = if on_time == end || rng.random_bool(0.1) {
+            on_time - rng.random_range(1..LATEST_MS)
         } else {
-            0
+            on_time
         };
-        let time = (start + step * STEP_MS - late).min(now_ms());
         let value = f64::from(rng.random_range(0..1_000)) / 8.0;
         let body = format!(
             r#"{{"name":"cpu.load","labels":{{"host":"web-{host:02}"}},"timestamp":{time},"value":{value}}}"#
@@ -129,13 +118,4 @@ pub(crate) fn produce(broker: SocketAddr, seed: u64, done: &AtomicBool) -> (Samp
     }
     producer.flush();
     (produced, sent)
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the program under test runs by the same clock"
-)]
-pub(crate) fn now_ms() -> i64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    i64::try_from(since.expect("after 1970").as_millis()).expect("before the year 292 million")
 }

@@ -1,182 +1,173 @@
-//! The recorded hour of a node_exporter, 1,825,200 samples, in two formats at once.
+//! The recorded hour of a node_exporter, 1,825,200 samples, in all four formats at once.
+//!
+//! Each format comes under its own tenant on its own partition, and must give the series that were
+//! recorded: Influx by a measurement and a field that make the name, OTLP as gauges, which the
+//! compatibility rules rename in nothing. The recording holds neither NaN nor infinities, which
+//! Influx can't carry, so nothing is left out of any copy; OTLP as JSON is a slice, each tenth
+//! scrape. By SQL, all rollups of all tenants are compared, and the raw rows of three minutes;
+//! file by file, everything.
 
-use std::path::Path;
+use serde_json::json;
+use tidegauge_model::{HOUR_MS, Limits, MINUTE_MS, SeriesId, floor};
 
-use tidegauge_decode::{SeriesSamples, encode_remote_write};
-use tidegauge_model::{Limits, Series};
-
-use crate::crash::drain;
+use crate::encode::{self, Row};
+use crate::keep::{Sent, keep};
 use crate::lake::Lake;
-use crate::node::Place;
-use crate::oracle::{Samples, add};
+use crate::node::{Place, drain};
+use crate::oracle::{Expected, Samples};
 use crate::producer::Producer;
+use crate::recording::{Point, Recording, SAMPLES, Scrape};
+use crate::sql;
 
-/// A sample's name, labels and value, as text.
-type Line = (String, Vec<(String, String)>, String);
-
-/// One scrape: its time and every sample.
-struct Scrape {
-    time: i64,
-    samples: Vec<Line>,
-}
+/// Each format: its tenant, content type, and every how manieth scrape it brings.
+const FORMATS: [(&str, &str, usize); 5] = [
+    ("json", "application/json", 1),
+    ("influx", "text/plain", 1),
+    ("remote", "application/x-protobuf", 1),
+    ("otlp", "application/x-protobuf", 1),
+    ("otlp-json", "application/json", 10),
+];
 
 #[test]
 fn an_hour_of_a_real_node_is_there_to_the_last_bit() {
+    let (recording, moved_ms) = Recording::of_the_day_before_yesterday();
     let folder = tempfile::tempdir().expect("a folder");
-    // The recording ages; what it holds must not expire meanwhile.
-    let forever = [("TIDEGAUGE_UPKEEP__RETENTION__RAW_MS", "9000000000000000")];
-    let place = Place::new(&folder.path().join("data"), &forever);
+    let place = Place::new(
+        &folder.path().join("data"),
+        &[
+            // What is still to read when a partition is taken for idle becomes late.
+            ("TIDEGAUGE_UPKEEP__INTERVAL_MS", "500"),
+            ("TIDEGAUGE_UPKEEP__COMPACT_AFTER_MS", "0"),
+        ],
+    );
     let mut node = place.start();
     node.wait("/health", "health", |health| health["status"] == "ok");
-    let producer = Producer::new(place.kafka);
-    let mut produced = Samples::new();
-    let mut sent = 0;
-    for scrape in scrapes() {
-        let json = send_json(&producer, &scrape);
-        let (series, bodies) = remote_write(&scrape);
-        producer.send("metrics", "node", "wire", "application/x-protobuf", &bodies);
-        for ((name, labels, value), wire) in scrape.samples.iter().zip(&series) {
-            let value: f64 = value.parse().expect("a number");
-            let value = tidegauge_model::normal(value);
-            add(&mut produced, wire.id(), scrape.time, value);
-            add(
-                &mut produced,
-                make("plain", name, labels).id(),
-                scrape.time,
-                value,
-            );
-        }
-        sent += json + series.len() as u64;
-    }
-    producer.flush();
-    assert_eq!(sent, 2 * 1_825_200, "the whole recording, twice");
-    let newest = produced.keys().map(|key| key.1).max().expect("samples");
+    let sent = send(&Producer::new(place.kafka), &recording);
+    assert_eq!(sent, 4 * SAMPLES + SAMPLES / 10, "the whole recording");
+    let newest = recording.scrapes.last().expect("scrapes").time;
     drain(&mut node, newest);
+    let closed = floor(newest, HOUR_MS) + HOUR_MS;
+    Lake::wait_for_upkeep(&mut node, closed);
+    let expected = FORMATS.map(|(tenant, _, every)| {
+        let samples = samples(&recording, tenant, every);
+        (tenant, Expected::new(samples))
+    });
+    let some = newest - 30 * MINUTE_MS..newest - 27 * MINUTE_MS;
+    for (tenant, expected) in &expected {
+        sql::check_rollups(&node, tenant, expected, closed);
+        sql::check_samples(&node, tenant, expected, some.clone());
+    }
     node.stop();
     let lake = Lake::read(&place.data);
-    assert_eq!(
-        (lake.state.counts.samples, lake.state.counts.rejected),
-        (sent, 0)
+    let counts = lake.state.counts;
+    assert_eq!((counts.samples, counts.rejected), (sent, 0));
+    let mut all = Expected::default();
+    expected.into_iter().for_each(|it| all.append(it.1));
+    lake.check(&all, closed);
+    let tenants = FORMATS.map(|(tenant, _, every)| (tenant, every));
+    keep(
+        "hour",
+        &place,
+        &lake,
+        &Sent::Recording {
+            tenants: &tenants,
+            moved_ms,
+        },
     );
-    lake.check(&produced);
 }
 
-fn make(tenant: &str, name: &str, labels: &[(String, String)]) -> Series {
-    let mut labels = labels
+/// Produces every scrape in every format; returns how many samples that were.
+fn send(producer: &Producer, recording: &Recording) -> u64 {
+    let heads: Vec<String> = recording
+        .series
         .iter()
-        .map(|(name, value)| (name.as_str(), value.as_str()))
-        .collect();
-    Series::new(tenant, name, &mut labels, &Limits::default()).expect("a real series")
-}
-
-fn send_json(producer: &Producer, scrape: &Scrape) -> u64 {
-    let samples: Vec<String> = scrape
-        .samples
-        .iter()
-        .map(|(name, labels, value)| {
+        .map(|(name, labels)| {
             let labels: serde_json::Map<_, _> = labels
                 .iter()
                 .map(|(name, value)| (name.clone(), value.as_str().into()))
                 .collect();
-            let value = match value.as_str() {
-                "NaN" | "+Inf" | "-Inf" => format!("\"{value}\""),
-                number => number.to_owned(),
+            format!(r#"{{"name":{},"labels":{},"#, json!(name), json!(labels))
+        })
+        .collect();
+    let mut sent = 0;
+    for (at, scrape) in recording.scrapes.iter().enumerate() {
+        let rows = rows(recording, scrape);
+        for (place, (tenant, content_type, every)) in FORMATS.into_iter().enumerate() {
+            if at % every != 0 {
+                continue;
+            }
+            let body = match tenant {
+                "json" => json_as_recorded(scrape, &heads),
+                "influx" => encode::influx(&rows),
+                "remote" => encode::snappy(&encode::write_request(&rows)),
+                "otlp" => encode::otlp_gauges(&rows),
+                _ => otlp_json(&rows),
             };
-            let (name, labels) = (serde_json::json!(name), serde_json::Value::from(labels));
-            format!(
-                r#"{{"name":{name},"labels":{labels},"timestamp":{},"value":{value}}}"#,
-                scrape.time
-            )
-        })
-        .collect();
-    let body = format!("[{}]", samples.join(","));
-    producer.send(
-        "metrics",
-        "node",
-        "plain",
-        "application/json",
-        body.as_bytes(),
-    );
-    samples.len() as u64
-}
-
-fn remote_write(scrape: &Scrape) -> (Vec<Series>, Vec<u8>) {
-    let series: Vec<Series> = scrape
-        .samples
-        .iter()
-        .map(|(name, labels, _)| make("wire", name, labels))
-        .collect();
-    let points: Vec<[(i64, f64); 1]> = scrape
-        .samples
-        .iter()
-        .map(|(_, _, value)| [(scrape.time, value.parse().expect("a number"))])
-        .collect();
-    let groups: Vec<SeriesSamples<'_>> = series
-        .iter()
-        .zip(&points)
-        .map(|(series, samples)| SeriesSamples {
-            series,
-            samples,
-            metadata: None,
-        })
-        .collect();
-    let body = encode_remote_write(&groups);
-    (series, body)
-}
-
-/// Reads the recording: a line `#T <ms>` opens a scrape, the rest is Prometheus' text format.
-fn scrapes() -> Vec<Scrape> {
-    let path =
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/data/node_exporter_1h_1s.txt.zst");
-    let packed = std::fs::read(path).expect("the recording");
-    let text = zstd::decode_all(&*packed).expect("zstd");
-    let text = String::from_utf8(text).expect("text");
-    let mut scrapes: Vec<Scrape> = Vec::new();
-    for line in text.lines() {
-        if let Some(time) = line.strip_prefix("#T ") {
-            scrapes.push(Scrape {
-                time: time.parse().expect("milliseconds"),
-                samples: Vec::new(),
-            });
-        } else if !line.starts_with('#') && !line.is_empty() {
-            scrapes
-                .last_mut()
-                .expect("a scrape is open")
-                .samples
-                .push(sample(line));
+            let partition = i32::try_from(place % 4).expect("few");
+            producer.send_to("metrics", partition, tenant, content_type, &body);
+            sent += rows.len() as u64;
         }
     }
-    scrapes
+    producer.flush();
+    sent
 }
 
-fn sample(line: &str) -> Line {
-    let (series, value) = line.rsplit_once(' ').expect("a value");
-    let Some((name, labels)) = series.split_once('{') else {
-        return (series.to_owned(), Vec::new(), value.to_owned());
+fn rows(recording: &Recording, scrape: &Scrape) -> Vec<Row> {
+    let row = |point: &Point| {
+        let (name, labels) = recording.series[point.series].clone();
+        let (time, value) = (scrape.time, point.value);
+        Row {
+            name,
+            labels,
+            time,
+            value,
+        }
     };
-    let mut rest = labels.strip_suffix('}').expect("closed labels");
-    let mut labels = Vec::new();
-    while let Some((label, tail)) = rest.split_once("=\"") {
-        let (text, tail) = unquote(tail);
-        labels.push((label.trim_start_matches(',').to_owned(), text));
-        rest = tail;
-    }
-    (name.to_owned(), labels, value.to_owned())
+    scrape.points.iter().map(row).collect()
 }
 
-/// The text up to the closing quote, unescaped, and what follows.
-fn unquote(quoted: &str) -> (String, &str) {
-    let mut text = String::new();
-    let mut chars = quoted.char_indices();
-    while let Some((at, char)) = chars.next() {
-        match char {
-            '"' => return (text, &quoted[at + 1..]),
-            '\\' => match chars.next().expect("an escaped character").1 {
-                'n' => text.push('\n'),
-                other => text.push(other),
-            },
-            other => text.push(other),
-        }
-    }
-    panic!("no closing quote in {quoted}");
+/// An array, with the values in the recording's own words.
+fn json_as_recorded(scrape: &Scrape, heads: &[String]) -> Vec<u8> {
+    let time = scrape.time;
+    let sample = |point: &Point| {
+        let (head, value) = (&heads[point.series], &point.text);
+        format!(r#"{head}"timestamp":{time},"value":{value}}}"#)
+    };
+    let samples: Vec<String> = scrape.points.iter().map(sample).collect();
+    format!("[{}]", samples.join(",")).into_bytes()
+}
+
+/// A request of gauges as the Collector's `otlp_json` writes it.
+fn otlp_json(rows: &[Row]) -> Vec<u8> {
+    let metric = |row: &Row| {
+        let attribute =
+            |(key, value): &(String, String)| json!({"key": key, "value": {"stringValue": value}});
+        let attributes: Vec<_> = row.labels.iter().map(attribute).collect();
+        let time = (i128::from(row.time) * 1_000_000).to_string();
+        let point = json!({"attributes": attributes, "timeUnixNano": time, "asDouble": row.value});
+        json!({"name": row.name, "gauge": {"dataPoints": [point]}})
+    };
+    let metrics: Vec<_> = rows.iter().map(metric).collect();
+    let request = json!({"resourceMetrics": [{"scopeMetrics": [{"metrics": metrics}]}]});
+    request.to_string().into_bytes()
+}
+
+/// What one tenant must have.
+fn samples(recording: &Recording, tenant: &str, every: usize) -> Samples {
+    let id = |(name, labels): &(String, Vec<(String, String)>)| -> SeriesId {
+        let mut labels = labels
+            .iter()
+            .map(|(name, value)| (&**name, &**value))
+            .collect();
+        tidegauge_model::Series::new(tenant, name, &mut labels, &Limits::default())
+            .expect("a real series")
+            .id()
+    };
+    let ids: Vec<SeriesId> = recording.series.iter().map(id).collect();
+    let scrapes = recording.scrapes.iter().step_by(every);
+    let rows = scrapes.flat_map(|scrape| {
+        let row = |point: &Point| ((ids[point.series], scrape.time), point.value);
+        scrape.points.iter().map(row)
+    });
+    rows.collect()
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 /// How long anything may take before it counts as stuck.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// Where a node keeps its things and listens, over all its lives.
 pub(crate) struct Place {
@@ -34,6 +34,12 @@ impl Place {
             kafka: free(),
             settings: settings.iter().map(owned).collect(),
         }
+    }
+
+    /// Changes a setting for the lives to come.
+    pub(crate) fn set(&mut self, name: &str, value: &str) {
+        self.settings.retain(|(known, _)| known != name);
+        self.settings.push((name.to_owned(), value.to_owned()));
     }
 
     /// One more life.
@@ -74,17 +80,54 @@ pub(crate) struct Node<'a> {
 }
 
 impl Node<'_> {
+    /// Where it keeps its things.
+    pub(crate) fn data(&self) -> &Path {
+        &self.place.data
+    }
+
     /// The JSON at `path`, if the node answers.
     pub(crate) fn get(&self, path: &str) -> Option<Value> {
+        let (_, body) = self.ask(&format!("GET {path}"), "", "")?;
+        serde_json::from_str(&body).ok()
+    }
+
+    /// The answer to `query` as CSV, in the name of `tenant`, without the head line.
+    pub(crate) fn sql(&self, tenant: &str, query: &str) -> Vec<String> {
+        let head = format!("accept: text/csv\r\nx-tenant: {tenant}\r\n");
+        let (status, body) = self
+            .ask("POST /api/v1/sql", &head, query)
+            .unwrap_or_else(|| panic!("no answer to {query}\n{}", self.place.log()));
+        assert!(status.contains(" 200 "), "{status}: {body}\n{query}");
+        body.lines().skip(1).map(str::to_owned).collect()
+    }
+
+    /// Waits until `query` has rows.
+    pub(crate) fn wait_sql(&mut self, tenant: &str, query: &str) {
+        let until = Instant::now() + PATIENCE;
+        while self.sql(tenant, query).is_empty() {
+            assert!(
+                Instant::now() < until,
+                "no rows in {PATIENCE:?}: {query}\n{}",
+                self.place.log()
+            );
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// Status line and body. Asks in HTTP/1.0, so that the body comes in one piece.
+    fn ask(&self, what: &str, head: &str, body: &str) -> Option<(String, String)> {
         let mut stream = TcpStream::connect(self.place.http).ok()?;
-        stream
-            .set_read_timeout(Some(Duration::from_secs(10)))
-            .ok()?;
-        let request = format!("GET {path} HTTP/1.1\r\nhost: node\r\nconnection: close\r\n\r\n");
+        stream.set_read_timeout(Some(PATIENCE)).ok()?;
+        let length = body.len();
+        let request = format!(
+            "{what} HTTP/1.0\r\nhost: node\r\n{head}content-length: {length}\r\n\r\n{body}"
+        );
         stream.write_all(request.as_bytes()).ok()?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer).ok()?;
-        serde_json::from_str(answer.split_once("\r\n\r\n")?.1).ok()
+        let (head, body) = answer.split_once("\r\n\r\n")?;
+        let status = head.lines().next()?;
+        Some((status.to_owned(), body.to_owned()))
     }
 
     /// Waits until `holds` is true of the JSON at `path`.
@@ -174,4 +217,37 @@ impl Drop for Node<'_> {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Waits until everything that is produced is read.
+pub(crate) fn wait_read(node: &mut Node<'_>) {
+    node.wait("/api/v1/stats/queue", "empty queue", |queue| {
+        let partitions = queue["partitions"].as_array();
+        queue["lag"] == 0 && partitions.is_some_and(|partitions| !partitions.is_empty())
+    });
+}
+
+/// Waits until everything is read and every window up to the one that holds `newest` is closed.
+pub(crate) fn drain(node: &mut Node<'_>, newest: i64) {
+    wait_read(node);
+    node.wait("/api/v1/stats/stream", "closed windows", |stream| {
+        stream["watermark"]
+            .as_i64()
+            .is_some_and(|watermark| watermark > newest + 60_000)
+    });
+}
+
+/// The clock that the program under test runs by.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the program under test runs by the same clock"
+)]
+pub(crate) fn now_ms() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    i64::try_from(since.expect("after 1970").as_millis()).expect("before the year 292 million")
+}
+
+/// A number from the environment.
+pub(crate) fn setting(name: &str, default: u64) -> u64 {
+    std::env::var(name).map_or(default, |value| value.parse().expect("a number"))
 }

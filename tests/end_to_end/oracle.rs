@@ -18,23 +18,55 @@ pub(crate) fn add(samples: &mut Samples, series: SeriesId, time: i64, value: f64
         .or_insert(value);
 }
 
-/// 1-minute rows, by the definition of each column.
-pub(crate) fn minutes(samples: &Samples) -> Rows {
-    let mut windows: BTreeMap<(SeriesId, i64), Vec<(i64, f64)>> = BTreeMap::new();
-    for (&(series, time), &value) in samples {
-        windows
-            .entry((series, floor(time, MINUTE_MS)))
-            .or_default()
-            .push((time, value));
+/// Everything the lake must hold.
+#[derive(Default)]
+pub(crate) struct Expected {
+    pub(crate) samples: Samples,
+    pub(crate) minutes: Rows,
+    pub(crate) hours: Rows,
+}
+
+impl Expected {
+    /// All that follows from settled samples.
+    pub(crate) fn new(samples: Samples) -> Self {
+        let minutes = minutes(&samples);
+        let hours = hours(&minutes);
+        Self {
+            samples,
+            minutes,
+            hours,
+        }
     }
+
+    /// The end of the hour that holds the newest sample.
+    pub(crate) fn end(&self) -> i64 {
+        let newest = self.samples.keys().map(|key| key.1).max();
+        floor(newest.expect("samples"), HOUR_MS) + HOUR_MS
+    }
+
+    /// Takes in what is expected of other series.
+    pub(crate) fn append(&mut self, mut other: Self) {
+        self.samples.append(&mut other.samples);
+        self.minutes.append(&mut other.minutes);
+        self.hours.append(&mut other.hours);
+    }
+}
+
+/// 1-minute rows, by the definition of each column.
+fn minutes(samples: &Samples) -> Rows {
+    let samples: Vec<_> = samples.iter().map(|(key, value)| (*key, *value)).collect();
+    let key = |sample: &((SeriesId, i64), f64)| (sample.0.0, floor(sample.0.1, MINUTE_MS));
+    let windows = samples.chunk_by(|a, b| key(a) == key(b));
     windows
-        .into_iter()
-        .map(|(key, rows)| (key, naive(&rows)))
+        .map(|window| {
+            let rows: Vec<_> = window.iter().map(|(at, value)| (at.1, *value)).collect();
+            (key(&window[0]), naive(&rows))
+        })
         .collect()
 }
 
 /// 1-hour rows: of 1-minute rows, as the design says.
-pub(crate) fn hours(minutes: &Rows) -> Rows {
+fn hours(minutes: &Rows) -> Rows {
     let mut hours = Rows::new();
     for (&(series, start), row) in minutes {
         hours
@@ -43,6 +75,51 @@ pub(crate) fn hours(minutes: &Rows) -> Rows {
             .or_insert(*row);
     }
     hours
+}
+
+/// Compares rows of the windows that end by `closed`.
+pub(crate) fn check_rows(tier: &str, width: i64, closed: i64, found: &Rows, expected: &Rows) {
+    check_rows_of(tier, |start| start + width <= closed, found, expected);
+}
+
+/// Compares rows of some windows, by their start.
+pub(crate) fn check_rows_of(
+    tier: &str,
+    compared: impl Fn(i64) -> bool,
+    found: &Rows,
+    expected: &Rows,
+) {
+    let counts = |key: &(SeriesId, i64)| compared(key.1);
+    for (key, row) in expected.iter().filter(|(key, _)| counts(key)) {
+        let written = found
+            .get(key)
+            .unwrap_or_else(|| panic!("no {tier} row {key:?}, which is {row:?}"));
+        assert!(
+            same(written, row),
+            "{tier} row {key:?}: {written:?} is not {row:?}"
+        );
+    }
+    let extra = found
+        .keys()
+        .find(|key| counts(key) && !expected.contains_key(*key));
+    assert_eq!(extra, None, "a {tier} row that no sample asks for");
+}
+
+/// Compares settled samples.
+pub(crate) fn check_samples<'a>(
+    found: &Samples,
+    expected: impl ExactSizeIterator<Item = (&'a (SeriesId, i64), &'a f64)>,
+) {
+    let rows = expected.len();
+    for (key, value) in expected {
+        let written = found.get(key);
+        assert_eq!(
+            written.map(|written| written.to_bits()),
+            Some(value.to_bits()),
+            "sample {key:?} is {written:?}, not {value}"
+        );
+    }
+    assert_eq!(found.len(), rows, "rows of samples");
 }
 
 fn naive(rows: &[(i64, f64)]) -> Rollup {
@@ -74,7 +151,7 @@ fn naive(rows: &[(i64, f64)]) -> Rollup {
 }
 
 /// Whether two rows are the same: to the last bit, but for sums to 1e-12 of their size.
-pub(crate) fn same(a: &Rollup, b: &Rollup) -> bool {
+fn same(a: &Rollup, b: &Rollup) -> bool {
     let bits = |x: f64, y: f64| x.to_bits() == y.to_bits() || (x.is_nan() && y.is_nan());
     let close = |x: f64, y: f64| bits(x, y) || (x - y).abs() <= 1e-12 * x.abs().max(y.abs());
     a.count == b.count

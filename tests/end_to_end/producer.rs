@@ -37,6 +37,29 @@ impl Producer {
         content_type: &str,
         body: &[u8],
     ) {
+        self.queue(BaseRecord::to(topic).key(key), tenant, content_type, body);
+    }
+
+    /// Queues one record for a partition.
+    pub(crate) fn send_to(
+        &self,
+        topic: &str,
+        partition: i32,
+        tenant: &str,
+        content_type: &str,
+        body: &[u8],
+    ) {
+        let record = BaseRecord::to(topic).partition(partition);
+        self.queue(record, tenant, content_type, body);
+    }
+
+    fn queue<'a>(
+        &self,
+        record: BaseRecord<'a, str, [u8]>,
+        tenant: &str,
+        content_type: &str,
+        body: &'a [u8],
+    ) {
         let text = |key, value| Header {
             key,
             value: Some(value),
@@ -44,10 +67,7 @@ impl Producer {
         let headers = OwnedHeaders::new()
             .insert(text("tenant", tenant))
             .insert(text("content-type", content_type));
-        let mut record = BaseRecord::to(topic)
-            .key(key)
-            .payload(body)
-            .headers(headers);
+        let mut record = record.payload(body).headers(headers);
         while let Err((error, back)) = self.inner.send(record) {
             let full = KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull);
             assert_eq!(error, full, "only a full queue refuses");
