@@ -50,6 +50,7 @@ fn main() -> Fallible<()> {
         min_key: key(0),
         max_key: key(series - 1),
         kind: FileKind::Main,
+        compacted: false,
         version: 1,
     };
     let runtime = tokio::runtime::Runtime::new()?;

@@ -23,6 +23,9 @@ pub struct DataFile {
     pub max_key: Key,
     /// How its rows stand to those of other files.
     pub kind: FileKind,
+    /// Whether upkeep wrote it, in the form that files are kept in; the stream's are written in haste.
+    #[serde(default)]
+    pub compacted: bool,
     /// The log version whose commit added it; 0 until then. Of two rollup rows for one series and
     /// window, that of the file with the greater version counts.
     #[serde(default)]

@@ -300,6 +300,7 @@ mod tests {
             min_key: Key::default(),
             max_key: Key::default(),
             kind: FileKind::Overlay,
+            compacted: false,
             version: 0,
         };
         let mut first = commit(stream(vec![(0, MINUTE_MS), (5 * MINUTE_MS, 7 * MINUTE_MS)]));

@@ -231,6 +231,7 @@ impl Lake {
             min_key,
             max_key,
             kind,
+            compacted: false,
             version,
         };
         let place = Path::from(format!("here/{}/{path}", table.name()));

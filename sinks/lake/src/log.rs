@@ -203,6 +203,7 @@ mod tests {
             min_key: key(tenants[0]),
             max_key: key(tenants[1]),
             kind: FileKind::Main,
+            compacted: false,
             version: 0,
         }
     }

@@ -28,19 +28,21 @@ pub(crate) fn header(record: &Record<'_>) -> Result<Option<Wire>, (RejectReason,
         let detail = "remote write 2.0 is not taken; send prometheus.WriteRequest (1.0)";
         return Err((RejectReason::UnknownFormat, detail.into()));
     }
-    let essence = header
-        .split(';')
-        .next()
-        .unwrap_or("")
-        .trim()
-        .to_ascii_lowercase();
-    Ok(match essence.as_str() {
-        "application/json" | "application/x-ndjson" | "application/jsonl" => Some(Wire::Json),
-        "application/x-protobuf" | "application/protobuf" => parameter(header, "proto")
-            .filter(|proto| *proto == "prometheus.WriteRequest")
-            .map(|_| Wire::RemoteWrite),
-        _ => None,
-    })
+    let essence = header.split(';').next().unwrap_or("").trim();
+    let is = |names: &[&str]| names.iter().any(|name| essence.eq_ignore_ascii_case(name));
+    if is(&[
+        "application/json",
+        "application/x-ndjson",
+        "application/jsonl",
+    ]) {
+        return Ok(Some(Wire::Json));
+    }
+    let proto = is(&["application/x-protobuf", "application/protobuf"])
+        .then(|| parameter(header, "proto"))
+        .flatten();
+    Ok(proto
+        .filter(|proto| *proto == "prometheus.WriteRequest")
+        .map(|_| Wire::RemoteWrite))
 }
 
 /// The unit of Influx timestamps, from the header's parameter.

@@ -100,6 +100,7 @@ impl Extent {
             min_key: self.min_key,
             max_key: self.max_key,
             kind,
+            compacted: false,
             version: 0,
         };
         Encoded {

@@ -82,6 +82,7 @@ mod tests {
                 min_key: Key::default(),
                 max_key: Key::default(),
                 kind: FileKind::Main,
+                compacted: false,
                 version: 0,
             };
             samples.files.insert(path.into(), Arc::new(file));

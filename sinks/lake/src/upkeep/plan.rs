@@ -156,6 +156,20 @@ impl Planner<'_> {
             return None;
         }
         self.all(table, files.to_vec())
+            .or_else(|| self.anew(files.to_vec()))
+    }
+
+    /// Writes files that need no merging but are still as the stream wrote them, such as those of a day
+    /// that came in one commit.
+    fn anew(&self, files: Files) -> Option<Job> {
+        let due = self.is_quiet(&files)
+            && files.len() <= self.most_files()
+            && files.iter().all(|file| !is_overlay(file))
+            && files.iter().any(|file| !file.compacted);
+        due.then_some(Job {
+            inputs: files,
+            kind: FileKind::Main,
+        })
     }
 
     /// Merges all files of a span that no other file overlaps, at last into `Main` files.
@@ -245,6 +259,7 @@ mod tests {
             min_key: Key::default(),
             max_key: Key::default(),
             kind,
+            compacted: true,
             version,
         })
     }
@@ -324,6 +339,15 @@ mod tests {
             check(Table::Rollup1h, past, &files[..1]),
             None,
             "it is in shape"
+        );
+        let hasty = Arc::new(DataFile {
+            compacted: false,
+            ..(*files[0]).clone()
+        });
+        assert_eq!(
+            check(Table::Rollup1h, past, &[hasty]),
+            Some(("a".into(), MAIN)),
+            "it is as the stream wrote it"
         );
     }
 

@@ -180,9 +180,10 @@ impl<'a, T: Rows> Out<'a, T> {
         let Some(writer) = self.writer.take() else {
             return Ok(());
         };
-        let Some(encoded) = T::end(writer, self.kind, self.upkeep.id())? else {
+        let Some(mut encoded) = T::end(writer, self.kind, self.upkeep.id())? else {
             return Ok(());
         };
+        encoded.file.compacted = true;
         let path = data_path(self.table, &encoded.file);
         self.upkeep.store.put(&path, encoded.bytes.into()).await?;
         self.done.push(encoded.file);

@@ -206,6 +206,7 @@ pub(crate) fn file(name: &str) -> DataFile {
         min_key: key.clone(),
         max_key: key,
         kind: FileKind::Main,
+        compacted: false,
         version: 0,
     }
 }
