@@ -61,11 +61,17 @@ impl Lake {
 
     /// The state of a lake that may be being written to.
     fn state(data: &Path) -> LakeState {
+        let store = LocalFileSystem::new_with_prefix(data.join("lake")).expect("a lake");
+        Self::state_of(Arc::new(store))
+    }
+
+    /// The state of the lake in `store`, which may be being written to.
+    pub(crate) fn state_of(store: Arc<dyn ObjectStore>) -> LakeState {
         let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
             .build()
             .expect("a runtime");
-        let store = LocalFileSystem::new_with_prefix(data.join("lake")).expect("a lake");
-        let log = LogReader::new(Arc::new(store), &object_store::path::Path::default());
+        let log = LogReader::new(store, &object_store::path::Path::default());
         runtime.block_on(log.open()).expect("a log")
     }
 

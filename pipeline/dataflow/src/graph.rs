@@ -56,7 +56,7 @@ pub(crate) fn build<R: Receipt>(worker: &mut Worker, settings: &Settings, ends: 
         recovered.epoch,
         recovered.watermark,
     );
-    let state = Windows::new(&settings.coarse_tiers(), settings.silence_ms, recovered);
+    let state = Windows::new(settings, recovered);
     worker.dataflow::<u64, _, _>(|scope| {
         let (handle, opens) = scope.feedback(1);
         let (batches, reports) = sources(scope, opens.clone(), events, &events_bell, intake);

@@ -10,11 +10,9 @@ use tidegauge_model::{
 use crate::batch::Batch;
 use crate::open::Open;
 use crate::report::Report;
+use crate::settings::SAMPLE_BYTES;
 use crate::stats::Board;
 use crate::watermark::Progress;
-
-/// Bytes a sample counts for in bounds.
-const SAMPLE_BYTES: u64 = 12;
 
 /// How far ahead of the watermark a partition may be while open windows are over their bound.
 const AHEAD_MS: i64 = MINUTE_MS;

@@ -3,6 +3,9 @@
 use serde::{Deserialize, Serialize};
 use tidegauge_model::Tier;
 
+/// Bytes a sample counts for in bounds.
+pub(crate) const SAMPLE_BYTES: u64 = 12;
+
 /// Settings of the dataflow. All times are milliseconds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]

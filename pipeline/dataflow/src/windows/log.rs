@@ -1,6 +1,9 @@
 //! The log of one commit: samples in order of arrival, and the one sort that serves the raw file
 //! and the windows alike.
 
+/// The most samples for which room is made ahead, whatever the bound on those in flight is set to.
+const MOST_ROOM: u64 = 1 << 24;
+
 /// Samples not yet sealed, by dense series number.
 #[derive(Debug, Default)]
 pub(super) struct Log {
@@ -21,6 +24,17 @@ pub(super) struct Sorted {
 }
 
 impl Log {
+    /// A log with room for as many samples as are ever in flight. Room that is not used costs address space
+    /// and no memory; growing instead would copy everything to fresh pages again and again.
+    pub(super) fn with_room(samples: u64) -> Self {
+        let room = usize::try_from(samples.min(MOST_ROOM)).unwrap_or_default();
+        Self {
+            series: Vec::with_capacity(room),
+            time: Vec::with_capacity(room),
+            value: Vec::with_capacity(room),
+        }
+    }
+
     pub(super) const fn len(&self) -> usize {
         self.time.len()
     }

@@ -19,6 +19,7 @@ use tidegauge_model::{Counts, Reject, RejectReason, Tier};
 
 use crate::batch::Batch;
 use crate::recovered::Recovered;
+use crate::settings::{SAMPLE_BYTES, Settings};
 use carry::Carry;
 use catalog::{Catalog, Collision, REFUSED};
 use log::Log;
@@ -59,15 +60,16 @@ pub(crate) struct SealNote {
 }
 
 impl Windows {
-    pub(crate) fn new(coarse: &[Tier], silence_ms: i64, recovered: Recovered) -> Self {
-        let coarse: Vec<(Tier, i64)> = coarse
-            .iter()
-            .map(|tier| (*tier, tier.width_ms().expect("coarse tiers have windows")))
+    pub(crate) fn new(settings: &Settings, recovered: Recovered) -> Self {
+        let coarse: Vec<(Tier, i64)> = settings
+            .coarse_tiers()
+            .into_iter()
+            .map(|tier| (tier, tier.width_ms().expect("coarse tiers have windows")))
             .collect();
         let floor = recovered.watermark.unwrap_or(i64::MIN);
         let mut windows = Self {
             catalog: Catalog::new(coarse.len(), floor),
-            log: Log::default(),
+            log: Log::with_room(settings.in_flight_bytes / SAMPLE_BYTES),
             quarantine: Log::default(),
             carry: Carry::default(),
             closed: recovered.watermark,
@@ -75,7 +77,7 @@ impl Windows {
             coarse,
             rejects: Vec::new(),
             clocks: BTreeMap::new(),
-            silence_ms,
+            silence_ms: settings.silence_ms,
         };
         windows.restore(recovered);
         windows
