@@ -45,7 +45,7 @@ impl Engine {
             threads => threads,
         };
         let runtime = Builder::new_multi_thread()
-            .worker_threads(threads)
+            .worker_threads(spare(threads, settings.concurrent))
             .thread_name("tidegauge-query")
             .thread_stack_size(STACK_BYTES)
             .enable_all()
@@ -105,4 +105,14 @@ impl Drop for Engine {
             runtime.shutdown_background();
         }
     }
+}
+
+/// How many threads there are for queries that each keep `threads` busy. Some operators, joins most of
+/// all, work for minutes without a pause in which they could be ended; whatever they hold, another query
+/// finds a thread, and the system shares out the cores.
+fn spare(threads: usize, concurrent: usize) -> usize {
+    const MOST: usize = 128;
+    threads
+        .saturating_mul(concurrent.saturating_add(1))
+        .clamp(threads, MOST.max(threads))
 }

@@ -106,10 +106,13 @@ async fn respond(engine: &Engine, request: Request, headers: &HeaderMap) -> Resp
     }
 }
 
+/// The first that is there counts; the doors for pushes know the same ones.
+const TENANT_HEADERS: [&str; 3] = ["x-tenant", "x-scope-orgid", "tenant"];
+
 fn options(request: &Request, headers: &HeaderMap) -> Result<QueryOptions, QueryError> {
-    let header = headers
-        .get("x-tenant")
-        .and_then(|tenant| tenant.to_str().ok());
+    let header = TENANT_HEADERS
+        .iter()
+        .find_map(|name| headers.get(*name)?.to_str().ok());
     let timeout = request.timeout.map(|seconds| {
         Duration::try_from_secs_f64(seconds)
             .map_err(|e| QueryError::Invalid(format!("`timeout` is a number of seconds: {e}")))

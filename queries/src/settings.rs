@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct EngineSettings {
-    /// Threads that queries run on, apart from those of the stream. 0: one a core.
+    /// Threads that one query keeps busy at most, apart from those of the stream. 0: one a core.
     pub threads: usize,
     /// Queries at work at the same time; more are refused, not queued.
     pub concurrent: usize,

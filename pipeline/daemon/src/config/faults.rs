@@ -336,6 +336,20 @@ impl Config {
             0,
             30 * 86_400_000,
         );
+        let kept = &self.upkeep.retention;
+        for (key, kept_ms) in [
+            ("raw_ms", kept.raw_ms),
+            ("m1_ms", kept.m1_ms),
+            ("m5_ms", kept.m5_ms),
+            ("h1_ms", kept.h1_ms),
+        ] {
+            faults.within(
+                &format!("upkeep.retention.{key}"),
+                kept_ms,
+                60_000,
+                i64::MAX,
+            );
+        }
         for (index, rule) in self.upkeep.retention.rules.iter().enumerate() {
             if let Err(error) = rule.pattern() {
                 let reason = error.to_string();
