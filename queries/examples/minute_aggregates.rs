@@ -51,6 +51,7 @@ fn main() -> Fallible<()> {
         max_key: key(series - 1),
         kind: FileKind::Main,
         compacted: false,
+        taken_at: 0,
         version: 1,
     };
     let runtime = tokio::runtime::Runtime::new()?;

@@ -26,10 +26,38 @@ pub struct DataFile {
     /// Whether upkeep wrote it, in the form that files are kept in; the stream's are written in haste.
     #[serde(default)]
     pub compacted: bool,
+    /// When the newest of its rows came into the lake, milliseconds; 0 until it is committed. Files
+    /// that upkeep merges have that of the newest among them.
+    #[serde(default)]
+    pub taken_at: i64,
     /// The log version whose commit added it; 0 until then. Of two rollup rows for one series and
     /// window, that of the file with the greater version counts.
     #[serde(default)]
     pub version: u64,
+}
+
+impl DataFile {
+    /// When its rows run out if they are kept for `kept_ms`: that long after their time, but rows that
+    /// were older when they came (of a backfill) are kept for as long after their coming.
+    ///
+    /// ```
+    /// # use tidegauge_tables::{DataFile, FileKind, Key};
+    /// # let mut file = DataFile { path: String::new(), date: 0, bytes: 0, rows: 0, min_time: 0, max_time: 50,
+    /// #     min_key: Key::default(), max_key: Key::default(), kind: FileKind::Main, compacted: false,
+    /// #     taken_at: 60, version: 0 };
+    /// assert_eq!(file.expires_at(100), 150);
+    /// file.taken_at = 1000;
+    /// assert_eq!(file.expires_at(100), 1100);
+    /// ```
+    #[must_use]
+    pub const fn expires_at(&self, kept_ms: i64) -> i64 {
+        let by_time = self.max_time.saturating_add(kept_ms);
+        if by_time <= self.taken_at {
+            self.taken_at.saturating_add(kept_ms)
+        } else {
+            by_time
+        }
+    }
 }
 
 /// Tenant and metric name: what files are sorted by first.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use tidegauge_model::{
-    Counts, HOUR_MS, MINUTE_MS, NextOffset, Partition, PartitionCut, RecordMark,
+    Counts, HOUR_MS, MINUTE_MS, NextOffset, Partition, PartitionCut, RecordMark, floor,
 };
 use uuid::Uuid;
 
@@ -65,6 +65,10 @@ pub struct TableState {
     /// commit: running queries may yet read them.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub removed: BTreeMap<String, i64>,
+    /// Half-open spans of minutes, milliseconds, ascending, of which files have expired. What comes
+    /// there later is late, not a backfill.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub expired: Vec<(i64, i64)>,
 }
 
 /// How long removed files are remembered, milliseconds, by the clock of commits.
@@ -77,6 +81,38 @@ pub struct Birth {
     pub id: Uuid,
     /// Wall clock of the first commit, milliseconds.
     pub at: i64,
+}
+
+impl TableState {
+    /// Whether anything of the minutes of `file` has expired.
+    #[must_use]
+    pub fn has_expired(&self, file: &DataFile) -> bool {
+        let next = self.expired.partition_point(|span| span.1 <= file.min_time);
+        let span = self.expired.get(next);
+        span.is_some_and(|span| span.0 <= file.max_time)
+    }
+
+    fn expire(&mut self, files: &[Arc<DataFile>]) {
+        if files.is_empty() {
+            return;
+        }
+        let gone = files.iter().map(|file| {
+            let last = floor(file.max_time, MINUTE_MS);
+            (
+                floor(file.min_time, MINUTE_MS),
+                last.saturating_add(MINUTE_MS),
+            )
+        });
+        let mut spans = std::mem::take(&mut self.expired);
+        spans.extend(gone);
+        spans.sort_unstable();
+        for span in spans {
+            match self.expired.last_mut() {
+                Some(last) if span.0 <= last.1 => last.1 = last.1.max(span.1),
+                _ => self.expired.push(span),
+            }
+        }
+    }
 }
 
 impl LakeState {
@@ -104,12 +140,26 @@ impl LakeState {
                 let kept_from = commit.at.saturating_sub(REMOVED_KEPT_MS);
                 state.removed.retain(|_, at| *at >= kept_from);
             }
+            let replaced: Vec<_> = changes
+                .remove
+                .iter()
+                .filter_map(|path| state.files.remove(path))
+                .collect();
             for path in &changes.remove {
-                state.files.remove(path);
                 state.removed.insert(path.clone(), commit.at);
             }
+            if changes.add.is_empty() {
+                state.expire(&replaced);
+            }
+            let taken_at = match &commit.kind {
+                CommitKind::Upkeep { repaired, .. } if repaired.is_empty() => {
+                    replaced.iter().map(|file| file.taken_at).max()
+                }
+                _ => None,
+            };
             for file in &changes.add {
                 let file = DataFile {
+                    taken_at: taken_at.unwrap_or(commit.at),
                     version,
                     ..file.clone()
                 };
@@ -301,6 +351,7 @@ mod tests {
             max_key: Key::default(),
             kind: FileKind::Overlay,
             compacted: false,
+            taken_at: 0,
             version: 0,
         };
         let mut first = commit(stream(vec![(0, MINUTE_MS), (5 * MINUTE_MS, 7 * MINUTE_MS)]));

@@ -232,6 +232,7 @@ impl Lake {
             max_key,
             kind,
             compacted: false,
+            taken_at: 0,
             version,
         };
         let place = Path::from(format!("here/{}/{path}", table.name()));

@@ -204,6 +204,7 @@ mod tests {
             max_key: key(tenants[1]),
             kind: FileKind::Main,
             compacted: false,
+            taken_at: 0,
             version: 0,
         }
     }

@@ -548,6 +548,40 @@ fn what_comes_after_raw_has_expired_is_merged_into_rows() {
 }
 
 #[test]
+fn a_backfill_is_kept_from_its_coming() {
+    simulate(async {
+        let lake = Lake::new();
+        let mut stream = Stream::new(2, 0);
+        let mut random = SmallRng::seed_from_u64(2);
+        let life = begin(&lake, 7, UpkeepSettings::default()).await;
+        let at = START - 1000 * DAY_MS;
+        let samples = vec![(0, at, 1.0), (0, at + 20_000, 4.0)];
+        commit(&life, stream.seal(samples, 2 * HOUR_MS), &mut random).await;
+        let mut expired = Vec::new();
+        for _ in 0..9 {
+            let report = life.upkeep.run_once().await.expect("a store that lives");
+            expired.push(report.files_expired);
+            lake.pass(DAY_MS.cast_unsigned()).await;
+        }
+        assert_eq!(
+            expired,
+            [0, 0, 0, 0, 0, 0, 0, 0, 1],
+            "samples, after 7 days"
+        );
+
+        // What comes to the same minute now is late: rows take it in, and it goes.
+        let late = stream.seal(vec![(0, at + 10_000, 2.0)], 0);
+        commit(&life, late, &mut random).await;
+        let report = life.upkeep.run_once().await.expect("a store that lives");
+        assert_eq!((report.minutes_repaired, report.files_expired), (1, 1));
+        let state = lake.read().await;
+        assert_eq!(state.files(Table::Samples).count(), 0);
+        let rows = settled::<Rollup>(&lake, &state, Table::Rollup1m, bits).await;
+        assert_eq!(rows.values().map(|row| row[0]).collect::<Vec<_>>(), [3]);
+    });
+}
+
+#[test]
 fn a_metric_kept_for_less_goes_from_among_the_others() {
     simulate(async {
         let lake = Lake::new();

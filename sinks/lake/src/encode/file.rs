@@ -101,6 +101,7 @@ impl Extent {
             max_key: self.max_key,
             kind,
             compacted: false,
+            taken_at: 0,
             version: 0,
         };
         Encoded {

@@ -14,8 +14,7 @@ impl Upkeep {
         let (state, now) = (self.committer.state(), self.clock.now_ms());
         let mut files = BTreeMap::new();
         for table in Table::ALL {
-            let kept_from = now.saturating_sub(self.retention.longest(table));
-            let remove = expired(&state, table, kept_from);
+            let remove = expired(&state, table, self.retention.longest(table), now);
             if !remove.is_empty() {
                 report.files_expired += remove.len() as u64;
                 let add = Vec::new();
@@ -29,39 +28,52 @@ impl Upkeep {
     }
 }
 
-/// The files of `table` all of whose rows lie before `kept_from`.
+/// The files of `table` all of whose rows have run out by `now`, if they are kept for `kept_ms`.
 ///
-/// Samples are removed up to a minute that no file straddles, since a repair can make do with none
-/// of a minute's old samples but not with some; days end at such minutes, so it waits a day at most.
-/// Samples of dirty minutes wait for their repair.
-fn expired(state: &LakeState, table: Table, kept_from: i64) -> Vec<String> {
-    let files: Vec<_> = state.files(table).collect();
-    let (kept_from, is_awaited) = match table {
-        Table::Samples => (clean_cut(&files, kept_from), true),
-        _ => (kept_from, false),
+/// What comes late to minutes that have expired goes at once, as rollups have taken it in.
+/// Of samples, files that share a minute go together, since a repair can make do with none of a
+/// minute's old samples but not with some; days end at such minutes, so none waits for more than its
+/// day. Samples of dirty minutes wait for their repair.
+fn expired(state: &LakeState, table: Table, kept_ms: i64, now: i64) -> Vec<String> {
+    let Some(present) = state.tables.get(&table) else {
+        return Vec::new();
     };
-    let awaited = |file: &DataFile| {
-        let minutes = floor(file.min_time, MINUTE_MS)..=file.max_time;
-        is_awaited && state.dirty.range(minutes).next().is_some()
+    let has_run_out = |file: &DataFile| {
+        let until = if present.has_expired(file) {
+            file.max_time.saturating_add(kept_ms)
+        } else {
+            file.expires_at(kept_ms)
+        };
+        until < now
     };
-    let gone = files
-        .iter()
-        .filter(|file| file.max_time < kept_from && !awaited(file));
-    gone.map(|file| file.path.clone()).collect()
+    let mut files: Vec<_> = present.files.values().collect();
+    let gone: Vec<_> = if table == Table::Samples {
+        files.sort_unstable_by_key(|file| file.min_time);
+        let awaited = |file: &DataFile| {
+            let minutes = floor(file.min_time, MINUTE_MS)..=file.max_time;
+            state.dirty.range(minutes).next().is_some()
+        };
+        let together = sharing_minutes(&files).filter(|files| {
+            let mut each = files.iter();
+            each.all(|file| has_run_out(file) && !awaited(file))
+        });
+        together.flatten().copied().collect()
+    } else {
+        files.retain(|file| has_run_out(file));
+        files
+    };
+    gone.iter().map(|file| file.path.clone()).collect()
 }
 
-/// The last start of a minute at or before `before` that no file straddles.
-fn clean_cut(files: &[&Arc<DataFile>], before: i64) -> i64 {
-    let mut cut = floor(before, MINUTE_MS);
-    loop {
-        let straddling = files
-            .iter()
-            .filter(|file| file.min_time < cut && cut <= file.max_time);
-        let Some(start) = straddling.map(|file| file.min_time).min() else {
-            return cut;
-        };
-        cut = floor(start, MINUTE_MS);
-    }
+/// `files`, by ascending least time, cut where a minute starts that none straddles.
+fn sharing_minutes<'a>(
+    files: &'a [&'a Arc<DataFile>],
+) -> impl Iterator<Item = &'a [&'a Arc<DataFile>]> {
+    let mut reach = i64::MIN;
+    files.chunk_by(move |file, next| {
+        reach = reach.max(file.max_time);
+        floor(next.min_time, MINUTE_MS) <= reach
+    })
 }
 
 #[cfg(test)]
@@ -83,6 +95,7 @@ mod tests {
                 max_key: Key::default(),
                 kind: FileKind::Main,
                 compacted: false,
+                taken_at: 0,
                 version: 0,
             };
             samples.files.insert(path.into(), Arc::new(file));
@@ -103,7 +116,7 @@ mod tests {
             ("d", 180_000, 190_000),
         ];
         let check = |dirty: &[i64], kept_from| {
-            expired(&state(&files, dirty), Table::Samples, kept_from).concat()
+            expired(&state(&files, dirty), Table::Samples, 0, kept_from).concat()
         };
         assert_eq!(check(&[], 59_999), "");
         assert_eq!(check(&[], 60_000), "a");
@@ -114,5 +127,20 @@ mod tests {
         );
         assert_eq!(check(&[], 180_000), "abc");
         assert_eq!(check(&[60_000], 180_000), "a");
+    }
+
+    #[test]
+    fn a_backfill_is_kept_from_its_coming_but_not_where_rows_have_expired() {
+        let mut state = state(&[("a", 0, 59_999), ("b", 60_000, 119_999)], &[]);
+        let samples = state.tables.get_mut(&Table::Samples).expect("samples");
+        for file in samples.files.values_mut() {
+            Arc::make_mut(file).taken_at = 1_000_000;
+        }
+        let check = |state: &LakeState, now| expired(state, Table::Samples, 10_000, now).concat();
+        assert_eq!(check(&state, 1_010_000), "");
+        assert_eq!(check(&state, 1_010_001), "ab");
+        let samples = state.tables.get_mut(&Table::Samples).expect("samples");
+        samples.expired = vec![(0, 60_000)];
+        assert_eq!(check(&state, 1_000_001), "a");
     }
 }

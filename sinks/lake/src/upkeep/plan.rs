@@ -260,6 +260,7 @@ mod tests {
             max_key: Key::default(),
             kind,
             compacted: true,
+            taken_at: 0,
             version,
         })
     }
@@ -342,6 +343,7 @@ mod tests {
         );
         let hasty = Arc::new(DataFile {
             compacted: false,
+            taken_at: 0,
             ..(*files[0]).clone()
         });
         assert_eq!(

@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 use tidegauge_model::DAY_MS;
 use tidegauge_tables::{Key, Table};
 
-/// How long rows of each tier are kept, by their event time, milliseconds.
+/// How long rows of each tier are kept after their event time, milliseconds; those of a backfill,
+/// which were older when they came, for as long after their coming.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RetentionSettings {

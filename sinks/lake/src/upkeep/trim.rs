@@ -64,7 +64,7 @@ impl Upkeep {
         if !self.planner(&state).is_in_shape(start, &files) {
             return Ok(());
         }
-        let gone = self.run_out(table, day, &state).await?;
+        let gone = self.run_out(table, (day, &files), &state).await?;
         let mut paths: Vec<_> = files.iter().map(|file| file.path.clone()).collect();
         paths.sort_unstable();
         let looked = (paths, gone);
@@ -94,7 +94,7 @@ impl Upkeep {
     async fn run_out(
         &self,
         table: Table,
-        day: i32,
+        (day, files): (i32, &[Arc<DataFile>]),
         state: &LakeState,
     ) -> Result<BTreeSet<Key>, UpkeepError> {
         let series: Vec<_> = state
@@ -102,7 +102,7 @@ impl Upkeep {
             .filter(|file| file.date == day)
             .cloned()
             .collect();
-        let end = (i64::from(day) + 1) * DAY_MS;
+        let from = counted_from(day, files, self.retention.longest(table));
         let now = self.clock.now_ms();
         let mut gone = BTreeSet::new();
         let mut merge =
@@ -112,7 +112,7 @@ impl Upkeep {
                 tenant: (*seen.key.tenant).to_owned(),
                 name: (*seen.key.name).to_owned(),
             };
-            if end <= now.saturating_sub(self.retention.of(table, &key)) {
+            if from <= now.saturating_sub(self.retention.of(table, &key)) {
                 gone.insert(key);
             }
         }
@@ -172,5 +172,17 @@ impl Upkeep {
             }
         }
         out.finish().await
+    }
+}
+
+/// From when the retention of a day's rows counts: its end, or, where all of it came as a backfill after
+/// it would have expired, its coming.
+fn counted_from(day: i32, files: &[Arc<DataFile>], longest_ms: i64) -> i64 {
+    let end = (i64::from(day) + 1) * DAY_MS;
+    let came = files.iter().map(|file| file.taken_at);
+    if came.clone().all(|at| at >= end.saturating_add(longest_ms)) {
+        came.max().unwrap_or(end)
+    } else {
+        end
     }
 }

@@ -207,6 +207,7 @@ pub(crate) fn file(name: &str) -> DataFile {
         max_key: key,
         kind: FileKind::Main,
         compacted: false,
+        taken_at: 0,
         version: 0,
     }
 }
