@@ -58,6 +58,8 @@ impl QueryError {
         let root = error.find_root();
         let detail = first_line(&root.strip_backtrace());
         match root {
+            // Its own words hold the parser's as Rust would write them.
+            DataFusionError::SQL(error, _) => Self::Invalid(first_line(&error.to_string())),
             DataFusionError::ResourcesExhausted(detail) => Self::Memory {
                 limit_bytes: memory_bytes,
                 detail: first_line(detail),
@@ -77,7 +79,7 @@ fn first_line(text: &str) -> String {
     let mut line = text.lines().next().unwrap_or_default();
     for prefix in [
         "Error during planning: ",
-        "SQL error: ",
+        "sql parser error: ",
         "Schema error: ",
         "Execution error: ",
     ] {

@@ -1,7 +1,8 @@
 //! SQL over HTTP.
 //!
 //! `POST /api/v1/sql` takes a query as text, or as JSON `{"query", "tenant", "timeout", "max_rows",
-//! "memory_bytes", "format"}` of which only `query` must be there (`timeout` is in seconds). `GET
+//! "memory_bytes", "format"}` of which only `query` must be there (`timeout` is in seconds), or these as
+//! a form. `GET
 //! /api/v1/sql?q=…` takes the same as parameters. The tenant may also stand in a header
 //! `x-tenant`. The answer's form follows `Accept`: `application/json` (the default),
 //! `application/x-ndjson`, `text/csv`, `text/plain` (a table) or
@@ -12,12 +13,14 @@
 //! array that stays open, ndjson as last line, and in every format the connection is aborted, so
 //! that no client takes a part for the whole. A client that leaves stops its query.
 
+use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{Query, State};
+use axum::http::uri::InvalidUri;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -81,7 +84,13 @@ fn read_body(headers: &HeaderMap, body: &[u8], parameters: Request) -> Result<Re
     let kind = headers
         .get(header::CONTENT_TYPE)
         .and_then(|kind| kind.to_str().ok());
-    if kind.is_some_and(|kind| kind.starts_with("application/json")) {
+    let is = |name: &str| kind.is_some_and(|kind| kind.starts_with(name));
+    // curl calls a form whatever it is given by `-d`; no query begins like either of these.
+    let form = is("application/x-www-form-urlencoded");
+    if form && (body.starts_with(b"query=") || body.starts_with(b"q=")) {
+        return read_form(body);
+    }
+    if is("application/json") || form && body.trim_ascii_start().starts_with(b"{") {
         return serde_json::from_slice(body)
             .map_err(|e| QueryError::Invalid(format!("reading the request as JSON: {e}")));
     }
@@ -91,6 +100,18 @@ fn read_body(headers: &HeaderMap, body: &[u8], parameters: Request) -> Result<Re
         query: query.into(),
         ..parameters
     })
+}
+
+fn read_form(body: &[u8]) -> Result<Request, QueryError> {
+    let invalid = |what: &dyn Display| QueryError::Invalid(format!("reading the form: {what}"));
+    let form = std::str::from_utf8(body).map_err(|e| invalid(&e))?;
+    let uri = format!("/?{form}")
+        .parse()
+        .map_err(|e: InvalidUri| invalid(&e))?;
+    let request = Query::<Request>::try_from_uri(&uri);
+    request
+        .map(|Query(request)| request)
+        .map_err(|e| invalid(&e.body_text()))
 }
 
 async fn respond(engine: &Engine, request: Request, headers: &HeaderMap) -> Response {

@@ -181,6 +181,15 @@ async fn each_format_is_served() {
     let head = "POST /api/v1/sql\ncontent-type: application/json";
     let other = ask(&address, head, &body.to_string()).await;
     assert_eq!(other.body, "[{\"n\":0}]\n");
+    // As curl sends it: whatever it is, it is called a form.
+    for (body, expected) in [
+        ("select 1 as one", "[{\"one\":1}]\n"),
+        ("query=select+1%2B1+as+two", "[{\"two\":2}]\n"),
+        ("{\"query\":\"select 3 as three\"}", "[{\"three\":3}]\n"),
+    ] {
+        let head = "POST /api/v1/sql\ncontent-type: application/x-www-form-urlencoded";
+        assert_eq!(ask(&address, head, body).await.body, expected, "{body}");
+    }
 }
 
 #[tokio::test]
@@ -194,7 +203,11 @@ async fn faults_have_a_status_and_say_what_to_do() {
         ),
         ("select * from raw.cpu.load", 400, "raw.\\\"cpu.load\\\""),
         ("select nothing from samples", 400, "nothing"),
-        ("selec 1", 400, "selec"),
+        (
+            "selec 1",
+            400,
+            "\"error\":\"Expected: an SQL statement, found: selec",
+        ),
         ("drop table samples", 400, "only queries"),
         ("create table t as select 1", 400, "only queries"),
         ("copy (select 1) to 'x.csv'", 400, "only queries"),

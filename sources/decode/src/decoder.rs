@@ -225,7 +225,9 @@ fn body<'b>(
         }
         Failure::Broken(why) => (RejectReason::Malformed, format!("decompressing: {why}")),
     })?;
-    if body.is_empty() {
+    // In protobuf nothing is a message too: a request without content.
+    let protobuf = matches!(wire, Some(Wire::OtlpProtobuf | Wire::RemoteWrite));
+    if body.is_empty() && !protobuf {
         return Err((RejectReason::Malformed, "the record is empty".into()));
     }
     let wire = match wire {

@@ -33,6 +33,7 @@ pub(crate) fn decode(
     let mut lines = Lines {
         text: body,
         at: 0,
+        started: 0,
         item: 0,
         precision,
         key,
@@ -40,14 +41,24 @@ pub(crate) fn decode(
     while lines.start() {
         let mark = context.mark();
         let first = context.out.samples.len();
+        lines.started = lines.at;
         match lines.line(context) {
             Ok(Some(time)) => context.out.samples.time[first..].fill(time),
             Ok(None) => {
                 context.rollback(mark);
-                let detail = format!("line {}: bad timestamp", lines.item);
+                let detail = format!("line {}: bad timestamp", lines.number());
                 context.reject(Some(lines.item), RejectReason::BadTimestamp, detail);
             }
-            Err(fault) => context.malformed(mark, Some(lines.item), fault),
+            Err(fault) => {
+                context.rollback(mark);
+                let detail = format!(
+                    "line {}: {} at byte {}",
+                    lines.number(),
+                    fault.what,
+                    fault.at
+                );
+                context.reject(Some(lines.item), RejectReason::Malformed, detail);
+            }
         }
         lines.item += 1;
         lines.end();
@@ -57,6 +68,8 @@ pub(crate) fn decode(
 struct Lines<'a, 'k> {
     text: &'a [u8],
     at: usize,
+    /// Where the line began.
+    started: usize,
     item: usize,
     precision: Precision,
     key: &'k mut Vec<u8>,
@@ -66,6 +79,13 @@ impl<'a> Lines<'a, '_> {
     #[inline]
     fn peek(&self) -> Option<u8> {
         self.text.get(self.at).copied()
+    }
+
+    /// Which line of the text this is, from 1; only errors ask.
+    #[cold]
+    fn number(&self) -> usize {
+        let before = &self.text[..self.started];
+        1 + before.iter().filter(|&&byte| byte == b'\n').count()
     }
 
     const fn fault(&self, what: &'static str) -> Fault {
@@ -260,7 +280,7 @@ impl<'a> Lines<'a, '_> {
 
     fn refuse(&self, context: &mut Context<'_>, name: &[u8], reason: RejectReason, detail: &str) {
         let name = String::from_utf8_lossy(&name[..name.len().min(64)]);
-        let detail = format!("line {}, field `{name}`: {detail}", self.item);
+        let detail = format!("line {}, field `{name}`: {detail}", self.number());
         context.reject(Some(self.item), reason, detail);
     }
 

@@ -22,6 +22,10 @@ pub enum Precision {
     Ms,
     /// Seconds.
     S,
+    /// Minutes.
+    M,
+    /// Hours.
+    H,
     /// Told by magnitude.
     Auto,
 }
@@ -35,6 +39,8 @@ impl Precision {
             "u" | "us" | "µ" | "µs" => Self::Us,
             "ms" => Self::Ms,
             "s" => Self::S,
+            "m" => Self::M,
+            "h" => Self::H,
             "auto" => Self::Auto,
             _ => return None,
         })
@@ -46,11 +52,20 @@ impl Precision {
             Self::Ns => 6,
             Self::Us => 3,
             Self::Ms => 0,
-            Self::S => -3,
+            Self::S | Self::M | Self::H => -3,
             Self::Auto if whole < 100_000_000_000 => -3,
             Self::Auto if whole < 100_000_000_000_000 => 0,
             Self::Auto if whole < 100_000_000_000_000_000 => 3,
             Self::Auto => 6,
+        }
+    }
+
+    /// How many of the unit that [`Precision::digits`] speaks of it is.
+    const fn factor(self) -> u16 {
+        match self {
+            Self::M => 60,
+            Self::H => 3600,
+            _ => 1,
         }
     }
 }
@@ -75,6 +90,7 @@ pub(crate) fn decimal_time(number: Decimal, precision: Precision) -> Option<i64>
     } else {
         i128::from(mantissa)
     };
+    let mantissa = mantissa * i128::from(precision.factor());
     let power = 10i128.pow(shift.unsigned_abs());
     let time = if shift <= 0 {
         mantissa * power
@@ -95,7 +111,7 @@ pub(crate) fn number_time(text: &[u8], precision: Precision) -> Option<i64> {
     // Exponents and very long fractions; a double is exact to a microsecond in our century.
     let value = whole_number(text).filter(|value| value.is_finite())?;
     let digits = precision.digits(value.abs() as u64);
-    let time = value * 10f64.powi(-digits);
+    let time = value * f64::from(precision.factor()) * 10f64.powi(-digits);
     let time = if (time - time.round()).abs() < 1e-3 {
         time.round()
     } else {
@@ -140,6 +156,14 @@ mod tests {
                 "{text}"
             );
         }
+    }
+
+    #[test]
+    fn minutes_and_hours() {
+        let read = |text: &str, unit| number_time(text.as_bytes(), unit);
+        assert_eq!(read("26895121", Precision::M), Some(1_613_707_260_000));
+        assert_eq!(read("448252", Precision::H), Some(1_613_707_200_000));
+        assert_eq!(read("1.5e0", Precision::H), Some(5_400_000));
     }
 
     #[test]

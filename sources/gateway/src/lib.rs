@@ -7,6 +7,8 @@
 //! | `POST /write`, `POST /api/v2/write` | Influx lines | 204 |
 //! | `POST /v1/metrics` | OTLP, protobuf or JSON | 200 with an `ExportMetricsServiceResponse` |
 //!
+//! `/ping` and `/query` tell clients of InfluxDB 1 what they want to hear before they write.
+//!
 //! A body is decoded here, so that its sender learns what is wrong with it; what is right is cut
 //! by series into one remote-write record a partition and produced, and the answer waits for the
 //! broker's acknowledgement (idempotent, of all replicas). A series always goes to the same

@@ -408,7 +408,7 @@ async fn influx_lines_are_taken_and_bad_ones_told_in_its_words() {
     assert_eq!(status, StatusCode::BAD_REQUEST);
     let text = told["error"].as_str().expect("an error");
     assert!(
-        text.starts_with("partial write: ") && text.ends_with("dropped=1"),
+        text.starts_with("partial write: line 2: ") && text.ends_with("dropped=1"),
         "{text}"
     );
     let v2 = house
@@ -435,6 +435,18 @@ async fn influx_lines_are_taken_and_bad_ones_told_in_its_words() {
     assert_eq!(status, StatusCode::BAD_REQUEST);
     let ping = house.client.get(format!("{}/ping", house.url));
     assert_eq!(answer(ping).await.0, StatusCode::NO_CONTENT);
+    let ask = |query: &str| house.post(&format!("/query?q={query}"));
+    let (status, made) = answer(ask("CREATE+DATABASE+%22telegraf%22")).await;
+    assert_eq!(status, StatusCode::OK);
+    assert_eq!(made, json!({"results": [{"statement_id": 0}]}));
+    let (status, told) = answer(ask("SELECT+1")).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST);
+    assert!(
+        told["error"]
+            .as_str()
+            .is_some_and(|it| it.contains("/api/v1/sql")),
+        "{told}"
+    );
 }
 
 fn otlp(temporality: u8) -> Value {
@@ -481,6 +493,8 @@ async fn otlp_answers_in_the_encoding_of_the_request() {
     assert_eq!(broken.headers()["content-type"], "application/x-protobuf");
     let status = broken.bytes().await.expect("a body");
     assert_eq!(status[..3], [0x08, 3, 0x12], "code 3, then the message");
+    let empty = post(b"").send().await.expect("an answer");
+    assert_eq!(empty.status(), StatusCode::OK, "a request may hold nothing");
     let text = house
         .post("/v1/metrics")
         .header("content-type", "text/plain")

@@ -48,6 +48,19 @@ pub(super) async fn ping() -> Response {
     (StatusCode::NO_CONTENT, [("x-influxdb-version", version)]).into_response()
 }
 
+/// Clients of InfluxDB 1 (Telegraf among them) make their database first, which is nothing to do here.
+pub(super) async fn query(RawQuery(query): RawQuery, body: String) -> Response {
+    let query = query.unwrap_or_default();
+    let pairs = query.split('&').chain(body.split('&'));
+    let asked = pairs.filter_map(|pair| pair.strip_prefix("q=")).next_back();
+    let words = asked.unwrap_or("").to_ascii_lowercase().replace("%20", "+");
+    if words.starts_with("create+database") || words.starts_with("create database") {
+        return Json(json!({ "results": [{ "statement_id": 0 }] })).into_response();
+    }
+    let text = "InfluxQL is not spoken here; POST SQL to /api/v1/sql";
+    (StatusCode::BAD_REQUEST, Json(json!({ "error": text }))).into_response()
+}
+
 async fn post(
     gateway: &Gateway,
     dialect: Dialect,
@@ -76,7 +89,7 @@ fn precision(query: &str) -> Result<&str, PushError> {
         return Ok(given);
     }
     Err(PushError::Refused(format!(
-        "precision {given:?}; known are ns, us, ms, s"
+        "precision {given:?}; known are ns, us, ms, s, m, h"
     )))
 }
 
@@ -122,6 +135,7 @@ mod tests {
             ("precision=s&bucket=b", "s"),
             ("precision=n", "n"),
             ("precision=u", "u"),
+            ("precision=h", "h"),
         ] {
             assert_eq!(precision(query).expect("known"), expected, "{query}");
         }

@@ -64,7 +64,8 @@ pub fn router(gateway: Gateway) -> Router {
         .route("/api/v1/write", post(remote_write::post))
         .route("/write", post(influx::post_v1))
         .route("/api/v2/write", post(influx::post_v2))
-        .route("/ping", get(influx::ping))
+        .route("/ping", get(influx::ping).post(influx::ping))
+        .route("/query", get(influx::query).post(influx::query))
         .route("/v1/metrics", post(otlp::post))
         .with_state(gateway)
 }
