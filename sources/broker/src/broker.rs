@@ -14,28 +14,12 @@ use crate::coordinator::Coordinator;
 use crate::error::BrokerError;
 use crate::identity::Identity;
 use crate::settings::Settings;
+use crate::shared::Shared;
 use crate::topics::Topics;
 use crate::{log, server, upkeep};
 
-/// The only broker there is; Kafka's tools call it 1.
-pub(crate) const BROKER_ID: i32 = 1;
-
 /// How long connections may take to end at shutdown.
 const GRACE: Duration = Duration::from_millis(300);
-
-/// What all connections share.
-pub(crate) struct Shared {
-    pub(crate) settings: Arc<Settings>,
-    pub(crate) clock: Clock,
-    pub(crate) identity: Identity,
-    pub(crate) topics: Topics,
-    pub(crate) coordinator: Coordinator,
-}
-
-/// Ends when the broker is told to stop, or is dropped.
-pub(crate) async fn stopped(stop: &mut watch::Receiver<bool>) {
-    let _ = stop.wait_for(|stop| *stop).await;
-}
 
 /// A running broker. Dropping it without [`Broker::shutdown`] is as safe as a crash: nothing that
 /// was acknowledged is lost, but the next start has more to check.
@@ -77,7 +61,7 @@ impl Broker {
         let tasks = vec![
             tokio::spawn(server::run(listener, Arc::clone(&shared), stops.clone())),
             tokio::spawn(upkeep::run(Arc::clone(&shared), stops.clone())),
-            tokio::spawn(crate::coordinator::keep_time(Arc::clone(&shared), stops)),
+            tokio::spawn(upkeep::keep_time(Arc::clone(&shared), stops)),
         ];
         tracing::info!(%local_addr, "the embedded broker serves");
         Ok(Broker {

@@ -3,16 +3,14 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use kafka_protocol::error::ResponseError;
 use parking_lot::Mutex;
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
-use crate::broker::{Shared, stopped};
 use crate::error::{BrokerError, Refusal};
 use crate::groups::{Answer, Group, State};
 use crate::offsets::{Committed, GroupOffsets, Offsets, PartitionName};
@@ -222,20 +220,18 @@ impl Coordinator {
         }
         groups.values().filter_map(Group::next_deadline).min()
     }
-}
 
-/// Ends sessions and rebalances at their time, until `stop` turns true.
-pub(crate) async fn keep_time(shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {
-    const NOTHING_TO_DO: Duration = Duration::from_secs(3_600);
-    loop {
-        let next = shared
-            .coordinator
-            .tick()
-            .unwrap_or_else(|| Instant::now() + NOTHING_TO_DO);
-        tokio::select! {
-            () = stopped(&mut stop) => return,
-            () = sleep_until(next) => {}
-            () = shared.coordinator.changed.notified() => {}
+    /// Ends sessions and rebalances at their time, for ever.
+    pub(crate) async fn keep_time(&self) {
+        const NOTHING_TO_DO: Duration = Duration::from_secs(3_600);
+        loop {
+            let next = self
+                .tick()
+                .unwrap_or_else(|| Instant::now() + NOTHING_TO_DO);
+            tokio::select! {
+                () = sleep_until(next) => {}
+                () = self.changed.notified() => {}
+            }
         }
     }
 }

@@ -12,6 +12,9 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use crate::error::{BrokerError, Refusal};
 
+/// The only broker there is; Kafka's tools call it 1.
+pub(crate) const BROKER_ID: i32 = 1;
+
 /// Producer ids are reserved on disk in blocks of this many.
 const BLOCK: i64 = 1_000;
 

@@ -24,6 +24,7 @@ mod producers;
 mod records;
 mod server;
 mod settings;
+mod shared;
 mod topic_config;
 mod topics;
 mod upkeep;

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::api::{self, Context};
-use crate::broker::{Shared, stopped};
+use crate::shared::{Shared, stopped};
 
 /// How much is read from a socket at once.
 const READ_BYTES: usize = 64 << 10;

@@ -8,9 +8,9 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::broker::{Shared, stopped};
 use crate::log::{self, compact};
 use crate::settings::Fsync;
+use crate::shared::{Shared, stopped};
 use crate::topics::Partition;
 
 /// Runs until `stop` turns true.
@@ -29,6 +29,14 @@ pub(crate) async fn run(shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {
         if let Err(died) = tokio::task::spawn_blocking(move || work(&shared)).await {
             tracing::error!(error = %died, "upkeep of the broker");
         }
+    }
+}
+
+/// Lets time pass for groups until `stop` turns true.
+pub(crate) async fn keep_time(shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {
+    tokio::select! {
+        () = stopped(&mut stop) => {}
+        () = shared.coordinator.keep_time() => {}
     }
 }
 

@@ -22,8 +22,8 @@ use kafka_protocol::messages::incremental_alter_configs_response::{
 use kafka_protocol::protocol::StrBytes;
 
 use super::{Context, text, verdict};
-use crate::broker::BROKER_ID;
 use crate::error::Refusal;
+use crate::identity::BROKER_ID;
 use crate::topic_config::{Described, TopicConfig, ValueKind};
 
 const TOPIC: i8 = 2;

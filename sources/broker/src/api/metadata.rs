@@ -11,8 +11,8 @@ use kafka_protocol::messages::metadata_response::{
 };
 
 use super::{Context, text};
-use crate::broker::BROKER_ID;
 use crate::error::Refusal;
+use crate::identity::BROKER_ID;
 use crate::log::segment::LEADER_EPOCH;
 use crate::topics::Topic;
 

@@ -20,8 +20,8 @@ use kafka_protocol::messages::{ApiKey, RequestHeader, ResponseHeader};
 use kafka_protocol::protocol::{Decodable, Encodable, StrBytes};
 use uuid::Uuid;
 
-use crate::broker::Shared;
 use crate::error::Refusal;
+use crate::shared::Shared;
 use crate::topics::Topic;
 
 /// What a request's handler knows besides the request.

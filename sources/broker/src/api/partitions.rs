@@ -14,8 +14,8 @@ use kafka_protocol::messages::describe_log_dirs_response::{
 };
 
 use super::{Context, text, verdict};
-use crate::broker::BROKER_ID;
 use crate::error::Refusal;
+use crate::identity::BROKER_ID;
 
 /// CreatePartitions.
 pub(super) fn create(ctx: &Context, request: CreatePartitionsRequest) -> CreatePartitionsResponse {

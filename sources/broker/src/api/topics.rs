@@ -15,8 +15,8 @@ use kafka_protocol::messages::delete_topics_response::{
 use uuid::Uuid;
 
 use super::{Context, text, verdict};
-use crate::broker::BROKER_ID;
 use crate::error::Refusal;
+use crate::identity::BROKER_ID;
 use crate::topic_config::TopicConfig;
 
 /// What a topic was, or would be, made with.

@@ -22,8 +22,8 @@ use kafka_protocol::messages::sync_group_response::SyncGroupResponse;
 use tokio::sync::oneshot;
 
 use super::{Context, text};
-use crate::broker::BROKER_ID;
 use crate::groups::{Answer, Join, Joined, Sync, Synced, Waits};
+use crate::identity::BROKER_ID;
 
 /// Sessions that a member may ask for.
 const SESSION_MS: std::ops::RangeInclusive<i32> = 100..=1_800_000;
