@@ -23,6 +23,7 @@ mod recording;
 mod restart;
 mod stream;
 mod table;
+mod week;
 
 use clap::Parser;
 
@@ -72,6 +73,9 @@ fn main() {
     }
     if wants(Part::Restart) {
         tables.push(restart::measure(&bench, &recording));
+    }
+    if wants(Part::Week) {
+        tables.push(week::measure(&bench.folder("week"), options.week_days));
     }
     println!("\n{}", machine::describe());
     println!(

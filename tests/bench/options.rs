@@ -21,6 +21,9 @@ pub(crate) struct Options {
     /// Days of `noise`: 144,000 samples each; 365 make the year that is quoted elsewhere.
     #[arg(long, default_value_t = 30)]
     pub(crate) noise_days: u32,
+    /// Days of commits 10 s apart; a few minutes each.
+    #[arg(long, default_value_t = 7)]
+    pub(crate) week_days: i64,
     /// Seconds of live load for the delay.
     #[arg(long, default_value_t = 60)]
     pub(crate) delay_s: u32,
@@ -67,6 +70,8 @@ pub(crate) enum Part {
     Delay,
     /// Time from start to live after a clean stop and after a kill.
     Restart,
+    /// Files and query times over a week of commits 10 s apart, made fast by injected time.
+    Week,
 }
 
 impl Options {

@@ -39,7 +39,7 @@ fn disturbed_input_gives_the_same_rows() {
     let seed = setting("E2E_SEED", 11);
     println!("seed {seed}; E2E_SEED={seed} repeats it");
     let folder = tempfile::tempdir().expect("a folder");
-    let mut place = Place::new(
+    let mut place = Place::on_any_kafka(
         &folder.path().join("data"),
         &[
             ("TIDEGAUGE_UPKEEP__ENABLED", "false"),

@@ -32,7 +32,7 @@ const FORMATS: [(&str, &str, usize); 5] = [
 fn an_hour_of_a_real_node_is_there_to_the_last_bit() {
     let (recording, moved_ms) = Recording::of_the_day_before_yesterday();
     let folder = tempfile::tempdir().expect("a folder");
-    let place = Place::new(
+    let place = Place::on_any_kafka(
         &folder.path().join("data"),
         &[
             // What is still to read when a partition is taken for idle becomes late.

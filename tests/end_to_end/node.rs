@@ -16,6 +16,8 @@ pub(crate) struct Place {
     pub(crate) data: PathBuf,
     pub(crate) http: SocketAddr,
     pub(crate) kafka: SocketAddr,
+    /// Whether Kafka is somebody else's.
+    foreign_kafka: bool,
     settings: Vec<(String, String)>,
 }
 
@@ -32,8 +34,20 @@ impl Place {
             data: data.to_owned(),
             http: free(),
             kafka: free(),
+            foreign_kafka: false,
             settings: settings.iter().map(owned).collect(),
         }
+    }
+
+    /// The same, on the Kafka at the address `E2E_KAFKA` if that is set, where a topic `metrics` of four
+    /// partitions must stand that nobody has used.
+    pub(crate) fn on_any_kafka(data: &Path, settings: &[(&str, &str)]) -> Self {
+        let mut place = Self::new(data, settings);
+        if let Ok(kafka) = std::env::var("E2E_KAFKA") {
+            place.kafka = kafka.parse().expect("E2E_KAFKA is IP:PORT");
+            place.foreign_kafka = true;
+        }
+        place
     }
 
     /// Changes a setting for the lives to come.
@@ -52,12 +66,13 @@ impl Place {
         let child = Command::new(env!("CARGO_BIN_EXE_tidegauge"))
             .args(["up", "--no-agent", "--data"])
             .arg(&self.data)
-            .args([
-                "--listen",
-                &self.http.to_string(),
-                "--kafka-listen",
-                &self.kafka.to_string(),
-            ])
+            .args(["--listen", &self.http.to_string()])
+            .arg(if self.foreign_kafka {
+                "--kafka"
+            } else {
+                "--kafka-listen"
+            })
+            .arg(self.kafka.to_string())
             .envs(self.settings.iter().cloned())
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a handle"))

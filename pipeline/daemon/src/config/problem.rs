@@ -76,6 +76,8 @@ pub(super) fn reword(key: &KeyPath, serde: &str) -> String {
     let Some((got, wanted)) = serde.rsplit_once(", expected ") else {
         return if secret {
             "not a valid value (hidden)".into()
+        } else if serde == "invalid socket address syntax" {
+            "expected an address as `IP:PORT`, such as 127.0.0.1:7070".into()
         } else {
             serde.to_owned()
         };

@@ -182,7 +182,10 @@ fn variables_and_flags_are_named_where_they_are_wrong() {
     let said = load(&inputs).expect_err("wrong").to_string();
     assert!(said.contains("environment variable TIDEGAUGE_STORE__ULR: `store.ulr`: unknown key; did you mean `url`?"), "{said}");
     assert!(said.contains("environment variable TIDEGAUGE_CLUSTER__WORKERS: `cluster.workers`: expected a whole number"), "{said}");
-    assert!(said.contains("flag --listen: `http.listen`: "), "{said}");
+    assert!(
+        said.contains("flag --listen: `http.listen`: expected an address as `IP:PORT`"),
+        "{said}"
+    );
 }
 
 #[test]
