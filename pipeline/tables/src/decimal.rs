@@ -3,8 +3,9 @@
 //! Most values are short decimals, since producers print them; as doubles their bits look random,
 //! as integers they don't. A file of `samples` in the compact form has, in place of `value`:
 //!
-//! - [`MANTISSA`] (64-bit integer) and [`EXPONENT`] (8-bit integer): the value is
-//!   `mantissa / 10^exponent`, where the exponent is 0 to 22;
+//! - [`MANTISSA`], [`BASE`] (64-bit integers) and [`EXPONENT`] (8-bit integer): the value is
+//!   `(mantissa + base) / 10^exponent`, where the exponent is 0 to 22, and a base of null, or a file
+//!   without the column, is 0;
 //! - exponent −1: the value stands in [`REST`] (double, null elsewhere), as it is no short decimal;
 //! - exponent −2: the value is null (a stale marker).
 //!
@@ -12,7 +13,7 @@
 //! whole run where it can, so that neighbouring mantissas are alike.
 
 use arrow_array::types::{Float64Type, Int8Type, Int64Type};
-use arrow_array::{Float64Array, Int8Array, Int64Array, RecordBatch, cast::AsArray};
+use arrow_array::{Array, Float64Array, Int8Array, Int64Array, RecordBatch, cast::AsArray};
 use arrow_schema::{DataType, Field, Schema};
 use tidegauge_model::is_stale;
 
@@ -21,6 +22,9 @@ use crate::table::Table;
 
 /// The column of mantissas.
 pub const MANTISSA: &str = "value_mantissa";
+/// The column of what was taken off mantissas, alike along a run, so that those of neighbouring runs are
+/// alike too. The sum wraps.
+pub const BASE: &str = "value_base";
 /// The column of exponents.
 pub const EXPONENT: &str = "value_exponent";
 /// The column of what is no short decimal.
@@ -57,6 +61,7 @@ pub fn compact_columns() -> Schema {
         Field::new(MANTISSA, DataType::Int64, false),
         Field::new(EXPONENT, DataType::Int8, false),
         Field::new(REST, DataType::Float64, true),
+        Field::new(BASE, DataType::Int64, true),
     ]);
     Schema::new(fields)
 }
@@ -182,9 +187,16 @@ fn restore(mantissa: i64, exponent: i8, rest: f64) -> Option<f64> {
 /// If the columns differ in length, or an exponent lies outside −2 to 22, which no writer of ours
 /// makes.
 #[must_use]
-pub fn values(mantissa: &Int64Array, exponent: &Int8Array, rest: &Float64Array) -> Float64Array {
+pub fn values(
+    mantissa: &Int64Array,
+    base: Option<&Int64Array>,
+    exponent: &Int8Array,
+    rest: &Float64Array,
+) -> Float64Array {
     assert_eq!(mantissa.len(), exponent.len(), "mantissas and exponents");
     assert_eq!(mantissa.len(), rest.len(), "mantissas and rests");
+    let based = base.and_then(|base| add(mantissa, base));
+    let mantissa = based.as_ref().unwrap_or(mantissa);
     let mut values = Vec::with_capacity(mantissa.len());
     let rows = mantissa.values().iter().zip(exponent.values());
     let mut odd = false;
@@ -207,16 +219,37 @@ pub fn values(mantissa: &Int64Array, exponent: &Int8Array, rest: &Float64Array) 
         .collect()
 }
 
+/// Mantissas with their bases; none if all of those are null.
+fn add(mantissa: &Int64Array, base: &Int64Array) -> Option<Int64Array> {
+    assert_eq!(mantissa.len(), base.len(), "mantissas and bases");
+    let rows = mantissa.values().iter().zip(base.values());
+    match base.null_count() {
+        nulls if nulls == base.len() => None,
+        0 => {
+            let sums = rows.map(|(value, base)| value.wrapping_add(*base));
+            Some(Int64Array::from_iter_values(sums))
+        }
+        _ => {
+            let taken = |(row, (value, off)): (usize, (&i64, &i64))| {
+                value.wrapping_add(if base.is_null(row) { 0 } else { *off })
+            };
+            Some(Int64Array::from_iter_values(rows.enumerate().map(taken)))
+        }
+    }
+}
+
 /// The column `value` of a batch of either form; none if the batch has neither.
 #[must_use]
 pub fn value_column(batch: &RecordBatch) -> Option<Float64Array> {
     if let Some(plain) = batch.column_by_name("value") {
         return plain.as_primitive_opt::<Float64Type>().cloned();
     }
+    let base = batch.column_by_name(BASE);
     Some(values(
         batch
             .column_by_name(MANTISSA)?
             .as_primitive_opt::<Int64Type>()?,
+        base.and_then(|base| base.as_primitive_opt::<Int64Type>()),
         batch
             .column_by_name(EXPONENT)?
             .as_primitive_opt::<Int8Type>()?,
@@ -229,7 +262,6 @@ pub fn value_column(batch: &RecordBatch) -> Option<Float64Array> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use arrow_array::Array;
     use tidegauge_model::stale;
 
     fn check(run: &[f64]) -> Decimals {
@@ -241,6 +273,7 @@ mod tests {
             .collect();
         let back = values(
             &columns.mantissa.clone().into(),
+            None,
             &columns.exponent.clone().into(),
             &rest,
         );
@@ -312,6 +345,23 @@ mod tests {
                 .collect();
             check(&run);
         }
+    }
+
+    #[test]
+    fn a_base_of_null_is_zero() {
+        let mantissa: Int64Array = vec![5, i64::MAX, 7].into();
+        let read = |base: Int64Array| {
+            let zeros = vec![0; 3].into();
+            values(&mantissa, Some(&base), &zeros, &vec![0.0; 3].into())
+                .values()
+                .to_vec()
+        };
+        assert_eq!(
+            read(vec![Some(10), Some(i64::MAX), None].into()),
+            [15.0, -2.0, 7.0]
+        );
+        assert_eq!(read(vec![None; 3].into())[2], 7.0);
+        assert_eq!(read(vec![1; 3].into())[2], 8.0);
     }
 
     #[test]

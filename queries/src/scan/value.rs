@@ -7,14 +7,14 @@ use arrow::array::{ArrayRef, AsArray};
 use arrow::datatypes::{DataType, Field, Float64Type, Int8Type, Int64Type, SchemaRef};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
-use datafusion::common::{Result, exec_err};
+use datafusion::common::{Result, ScalarValue, exec_err};
 use datafusion::logical_expr::{ColumnarValue, ScalarUDF, Volatility, create_udf};
-use datafusion::physical_expr::expressions::{Column, col};
+use datafusion::physical_expr::expressions::{Column, col, lit};
 use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr};
 use datafusion::physical_expr_adapter::{
     DefaultPhysicalExprAdapterFactory, PhysicalExprAdapter, PhysicalExprAdapterFactory,
 };
-use tidegauge_tables::decimal::{EXPONENT, MANTISSA, REST, values};
+use tidegauge_tables::decimal::{BASE, EXPONENT, MANTISSA, REST, values};
 
 const VALUE: &str = "value";
 
@@ -66,7 +66,12 @@ impl PhysicalExprAdapter for CompactAdapter {
 
 fn put_together(physical: &SchemaRef) -> Result<Arc<dyn PhysicalExpr>> {
     static FUNCTION: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| {
-        let parts = vec![DataType::Int64, DataType::Int8, DataType::Float64];
+        let parts = vec![
+            DataType::Int64,
+            DataType::Int64,
+            DataType::Int8,
+            DataType::Float64,
+        ];
         let function = create_udf(
             "value_of_parts",
             parts,
@@ -76,11 +81,20 @@ fn put_together(physical: &SchemaRef) -> Result<Arc<dyn PhysicalExpr>> {
         );
         Arc::new(function)
     });
-    let parts = [MANTISSA, EXPONENT, REST].map(|name| col(name, physical));
+    let base = match physical.column_with_name(BASE) {
+        Some(_) => col(BASE, physical)?,
+        None => lit(ScalarValue::Int64(None)),
+    };
+    let parts = vec![
+        col(MANTISSA, physical)?,
+        base,
+        col(EXPONENT, physical)?,
+        col(REST, physical)?,
+    ];
     Ok(Arc::new(ScalarFunctionExpr::new(
         "value_of_parts",
         Arc::clone(&FUNCTION),
-        parts.into_iter().collect::<Result<_>>()?,
+        parts,
         Arc::new(Field::new(VALUE, DataType::Float64, true)),
         Arc::new(ConfigOptions::default()),
     )))
@@ -88,11 +102,12 @@ fn put_together(physical: &SchemaRef) -> Result<Arc<dyn PhysicalExpr>> {
 
 fn value_of_parts(parts: &[ColumnarValue]) -> Result<ColumnarValue> {
     let parts = ColumnarValue::values_to_arrays(parts)?;
-    let [mantissa, exponent, rest] = &parts[..] else {
-        return exec_err!("a compact value has three parts, not {}", parts.len());
+    let [mantissa, base, exponent, rest] = &parts[..] else {
+        return exec_err!("a compact value has four parts, not {}", parts.len());
     };
     let value = values(
         mantissa.as_primitive::<Int64Type>(),
+        Some(base.as_primitive::<Int64Type>()),
         exponent.as_primitive::<Int8Type>(),
         rest.as_primitive::<Float64Type>(),
     );

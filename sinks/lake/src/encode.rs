@@ -12,6 +12,7 @@ mod integers;
 mod intern;
 mod key;
 mod keys;
+mod mantissas;
 mod rejects;
 mod rollups;
 mod run;

@@ -129,18 +129,20 @@ impl<'z> Chunk<'z> {
         self.put_data(compressed, body.len(), page)
     }
 
-    /// The smaller of two forms of the same data page.
+    /// The smaller of two forms of the same data page; whether that is the first.
     pub(crate) fn smaller_page(
         &mut self,
         one: (&[u8], PageRows),
         other: (&[u8], PageRows),
-    ) -> Result<()> {
+    ) -> Result<bool> {
         let (first, second) = (self.compress(one.0)?, self.compress(other.0)?);
-        if first.len() <= second.len() {
-            self.put_data(first, one.0.len(), one.1)
+        let is_first = first.len() <= second.len();
+        if is_first {
+            self.put_data(first, one.0.len(), one.1)?;
         } else {
-            self.put_data(second, other.0.len(), other.1)
+            self.put_data(second, other.0.len(), other.1)?;
         }
+        Ok(is_first)
     }
 
     fn put_data(&mut self, compressed: Bytes, uncompressed: usize, page: PageRows) -> Result<()> {

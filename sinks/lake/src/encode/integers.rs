@@ -1,4 +1,4 @@
-//! Columns of integers: times, counts, and the mantissas of the compact form.
+//! Columns of integers: times, counts, and exponents of the compact form.
 
 use parquet::basic::Encoding;
 use parquet::errors::Result;
@@ -6,7 +6,7 @@ use parquet::errors::Result;
 use super::chunk::{Bounds, Chunk, PageRows};
 use super::hybrid::{index_bytes, put_deltas, put_levels, put_packed, put_repeated, start_indices};
 use super::intern::{Dictionary, intern};
-use super::span::{Span, alike, pages};
+use super::span::pages;
 
 /// Integers without nulls, as a dictionary where they repeat and as deltas where they don't.
 pub(crate) fn integers(
@@ -77,72 +77,6 @@ pub(crate) fn optional_integers(
         )?;
     }
     Ok(())
-}
-
-/// Mantissas: as byte planes, which suits what hovers, or as deltas, which suits what climbs by
-/// uneven steps. With `both`, each page is tried in both and the smaller kept. Pages end with a
-/// metric's name where they are not too small, so that one kind of series fills each.
-pub(crate) fn mantissas(
-    chunk: &mut Chunk<'_>,
-    page_rows: usize,
-    both: bool,
-    spans: &[Span<'_>],
-    values: &[i64],
-) -> Result<()> {
-    let (mut planes, mut deltas) = (Vec::new(), Vec::new());
-    let mut rest = values;
-    for rows in pages_by_name(spans, page_rows, both) {
-        let (page, tail) = rest.split_at(rows);
-        rest = tail;
-        planes.clear();
-        put_planes(&mut planes, page);
-        let in_planes = PageRows::unindexed(rows, 0, Encoding::BYTE_STREAM_SPLIT);
-        if both {
-            deltas.clear();
-            put_deltas(&mut deltas, page);
-            let in_deltas = PageRows::unindexed(rows, 0, Encoding::DELTA_BINARY_PACKED);
-            chunk.smaller_page((&planes, in_planes), (&deltas, in_deltas))?;
-        } else {
-            chunk.page(&planes, in_planes)?;
-        }
-    }
-    Ok(())
-}
-
-/// All lowest bytes, then all next ones, and so on.
-fn put_planes(body: &mut Vec<u8>, values: &[i64]) {
-    body.resize(values.len() * 8, 0);
-    for (byte, plane) in body.chunks_exact_mut(values.len()).enumerate() {
-        for (to, value) in plane.iter_mut().zip(values) {
-            *to = (value >> (byte * 8)).to_le_bytes()[0];
-        }
-    }
-}
-
-/// Lengths of pages of at most `page_rows` rows that, with `by_name`, end where a name does once
-/// they hold a sixteenth of that.
-fn pages_by_name(spans: &[Span<'_>], page_rows: usize, by_name: bool) -> Vec<usize> {
-    let page_rows = page_rows.max(1);
-    let mut lengths = Vec::new();
-    let mut length = 0;
-    for (i, span) in spans.iter().enumerate() {
-        length += span.rows;
-        while length >= page_rows {
-            lengths.push(page_rows);
-            length -= page_rows;
-        }
-        let name_ends = spans
-            .get(i + 1)
-            .is_none_or(|next| !alike(next.name, span.name));
-        if by_name && name_ends && length >= page_rows / 16 && length > 0 {
-            lengths.push(length);
-            length = 0;
-        }
-    }
-    if length > 0 {
-        lengths.push(length);
-    }
-    lengths
 }
 
 /// Small integers that are mostly constant along runs, through a dictionary of all of `least..`.

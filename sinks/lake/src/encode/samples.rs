@@ -12,7 +12,7 @@ use super::key::RowKey;
 use super::settings::{Profile, Values};
 use super::span::{KeyedRun, Span, cut, spans};
 use super::writer::{FileWriter, Group};
-use super::{doubles, integers, keys, samples_schema};
+use super::{doubles, integers, keys, mantissas, samples_schema};
 
 /// Writes samples of one day as one file; none for no rows. `runs` says whose the rows of `time`
 /// and `value` are; rows are in file order and settled.
@@ -93,12 +93,16 @@ fn compact(
         exponent,
         rest,
     } = &decimals;
-    group
-        .column(|chunk| integers::mantissas(chunk, page_rows, profile.try_both, spans, mantissa))?;
+    let mut pages = Vec::new();
+    group.column(|chunk| {
+        pages = mantissas::mantissas(chunk, page_rows, profile.try_both, spans, mantissa)?;
+        Ok(())
+    })?;
     group.column(|chunk| integers::small(chunk, page_rows, exponent, IS_NULL, MOST))?;
     group.column(|chunk| {
         doubles::optional_doubles(chunk, page_rows, rest, |row| exponent[row] != IN_REST)
-    })
+    })?;
+    group.column(|chunk| mantissas::bases(chunk, &pages))
 }
 
 /// Writes one file of `samples` run by run, holding one row group of rows and the finished bytes:

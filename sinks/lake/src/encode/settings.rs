@@ -46,7 +46,7 @@ pub enum Values {
     /// One column of doubles, which every engine reads.
     #[default]
     Plain,
-    /// Decimal mantissa, exponent and rest: smaller, but other engines see three columns.
+    /// Decimal mantissa, base, exponent and rest: smaller, but other engines see four columns.
     Compact,
 }
 
