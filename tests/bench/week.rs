@@ -15,8 +15,8 @@ use object_store::{ObjectStore, ObjectStoreExt};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use tidegauge_lake::{
-    Clock, Committer, Draft, EncodeSettings, LogSettings, Upkeep, UpkeepSettings, data_path,
-    encode_sealed,
+    Clock, Committer, Draft, EncodeSettings, LogSettings, SystemClock, Upkeep, UpkeepSettings,
+    data_path, encode_sealed,
 };
 use tidegauge_model::{
     DAY_MS, HOUR_MS, Limits, MINUTE_MS, Rollup, RollupRuns, Sealed, Series, SeriesSeen, Tier, floor,
@@ -30,8 +30,6 @@ use crate::table::{Table, number, whole};
 const HOSTS: usize = 100;
 const NAMES: [&str; 2] = ["cpu_load", "mem_used"];
 const STEP_MS: i64 = 10_000;
-/// A midnight.
-const START: i64 = 20_000 * DAY_MS;
 const ROUNDS: usize = 9;
 
 /// Time that moves when it is told to.
@@ -121,7 +119,9 @@ pub(crate) fn measure(folder: &Path, days: i64) -> Table {
 }
 
 async fn run(folder: &Path, days: i64) -> Table {
-    let clock = Hand(Arc::new(AtomicI64::new(START)));
+    // The next midnight: the folder stamps objects by its own clock, by which upkeep tells their age.
+    let start = floor(SystemClock.now_ms(), DAY_MS) + DAY_MS;
+    let clock = Hand(Arc::new(AtomicI64::new(start)));
     let store: Arc<dyn ObjectStore> =
         Arc::new(LocalFileSystem::new_with_prefix(folder).expect("the folder can be written"));
     let claim = Committer::claim(
@@ -166,7 +166,7 @@ async fn run(folder: &Path, days: i64) -> Table {
     let mut table = Table::new(&title, &head);
     let began = Instant::now();
     for step in 0..days * (DAY_MS / STEP_MS) {
-        let time = START + step * STEP_MS;
+        let time = start + step * STEP_MS;
         clock.0.store(time, Ordering::Relaxed);
         commit(&committer, &*store, &sealer.seal(time), (step, time)).await;
         committer.project().await;
@@ -192,12 +192,12 @@ async fn run(folder: &Path, days: i64) -> Table {
                 timestamp(time - DAY_MS)
             );
             let row = vec![
-                ((time + STEP_MS - START) / DAY_MS).to_string(),
+                ((time + STEP_MS - start) / DAY_MS).to_string(),
                 state.version.unwrap_or(0).to_string(),
                 live.to_string(),
                 objects(folder).to_string(),
                 median_ms(&engine, &hour(time - HOUR_MS)).await,
-                median_ms(&engine, &hour(START + 12 * HOUR_MS)).await,
+                median_ms(&engine, &hour(start + 12 * HOUR_MS)).await,
                 median_ms(&engine, &day).await,
                 format!("{:.0}", began.elapsed().as_secs_f64()),
             ];
