@@ -16,7 +16,7 @@ use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use tidegauge_lake::{
     Clock, Committer, Draft, EncodeSettings, LogSettings, SystemClock, Upkeep, UpkeepSettings,
-    data_path, encode_sealed,
+    Values, data_path, encode_sealed,
 };
 use tidegauge_model::{
     DAY_MS, HOUR_MS, Limits, MINUTE_MS, Rollup, RollupRuns, Sealed, Series, SeriesSeen, Tier, floor,
@@ -129,6 +129,7 @@ async fn run(folder: &Path, days: i64) -> Table {
         Arc::new(clock.clone()),
         SmallRng::seed_from_u64(2),
         LogSettings::default(),
+        Values::Plain,
     );
     let committer = claim.await.expect("nobody else is there").0;
     let settings = UpkeepSettings::default();

@@ -34,7 +34,11 @@ pub struct Commit {
 #[serde(rename_all = "snake_case", tag = "kind")]
 pub enum CommitKind {
     /// A new life begins; every older one is fenced.
-    Claim,
+    Claim {
+        /// Whether it writes samples in the compact form.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        compact: bool,
+    },
     /// A run of epochs of the stream.
     Stream {
         /// The first epoch not in it.

@@ -54,7 +54,7 @@ mod tests {
             generation: 3,
             nonce: Uuid::from_u128(9),
             at: 1,
-            kind: CommitKind::Claim,
+            kind: CommitKind::Claim { compact: true },
             files: std::collections::BTreeMap::new(),
         };
         let info = CommitInfo {

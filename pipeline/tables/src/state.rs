@@ -24,6 +24,9 @@ pub struct LakeState {
     /// When and as what the lake was made; none for an empty lake.
     #[serde(default)]
     pub birth: Option<Birth>,
+    /// Whether `samples` has the columns of the compact form, as some life has written it.
+    #[serde(default)]
+    pub compact: bool,
     /// The newest generation seen.
     pub generation: u64,
     /// The next epoch.
@@ -167,7 +170,7 @@ impl LakeState {
             }
         }
         match &commit.kind {
-            CommitKind::Claim => {}
+            CommitKind::Claim { compact } => self.compact |= compact,
             CommitKind::Stream {
                 epoch,
                 watermark,

@@ -10,6 +10,7 @@ use tidegauge_tables::{Commit, CommitKind, LakeState, LogError};
 
 use crate::clock::Clock;
 use crate::commit::{Committer, Entry, LogSettings, Outcome, Shared, put_entry};
+use crate::encode::Values;
 use crate::project::History;
 
 /// Why a lake could not be claimed.
@@ -30,6 +31,9 @@ impl Committer {
     /// is the writer, and the other learns it with its first commit. Then what earlier writers have
     /// left to do in the tables' own Delta logs is finished.
     ///
+    /// `values` is the form in which samples will be written: the first claim with the compact one adds its
+    /// columns to the table's Delta schema.
+    ///
     /// # Errors
     /// If the log can't be read.
     pub async fn claim(
@@ -37,9 +41,10 @@ impl Committer {
         clock: Arc<dyn Clock>,
         rng: SmallRng,
         settings: LogSettings,
+        values: Values,
     ) -> Result<(Self, Arc<LakeState>), ClaimError> {
         let shared = Shared::new(store, clock, rng, settings);
-        let (state, history) = claim_next(&shared).await?;
+        let (state, history) = claim_next(&shared, values).await?;
         tracing::info!(
             version = state.version,
             generation = state.generation,
@@ -52,7 +57,7 @@ impl Committer {
 }
 
 /// Puts a claim after the newest entry; returns the state it makes and what led there.
-async fn claim_next(shared: &Shared) -> Result<(LakeState, History), LogError> {
+async fn claim_next(shared: &Shared, values: Values) -> Result<(LakeState, History), LogError> {
     loop {
         let (base, mut entries) = shared.reader.open_with_entries().await?;
         let mut state = base.clone();
@@ -63,7 +68,9 @@ async fn claim_next(shared: &Shared) -> Result<(LakeState, History), LogError> {
             generation: state.generation + 1,
             nonce: shared.nonce(),
             at: shared.clock.now_ms(),
-            kind: CommitKind::Claim,
+            kind: CommitKind::Claim {
+                compact: values == Values::Compact,
+            },
             files: BTreeMap::new(),
         };
         let entry = Entry::after(&state, claim);

@@ -1,9 +1,12 @@
 //! Commits as entries of the lake's log, and as entries of the other tables' Delta logs.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use arrow::datatypes::Schema;
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
+use tidegauge_tables::decimal::compact_columns;
 use tidegauge_tables::{
     Action, Add, Birth, Commit, CommitInfo, CommitKind, DataFile, FileChanges, Format, LakeState,
     MetaData, Protocol, Remove, Table, Txn, columns, delta_entry, delta_schema,
@@ -15,15 +18,23 @@ use crate::encode::iso_date;
 /// Whose version numbers stand in `txn`.
 const APP_ID: &str = "tidegauge";
 
-/// The entry of the lake's log for `commit` at `version`; the first one makes the table.
-pub(crate) fn lake_entry(version: u64, commit: &Commit) -> Bytes {
+/// The entry of the lake's log for `commit`, after `state`; the first one makes the table, and
+/// the first claim of a life that writes the compact form adds its columns.
+pub(crate) fn lake_entry(state: &LakeState, commit: &Commit) -> Bytes {
     let mut actions = vec![info(commit, true)];
-    if version == 0 {
-        let birth = Birth {
-            id: commit.nonce,
-            at: commit.at,
-        };
-        actions.extend(making(Table::Samples, birth));
+    let writes_compact = matches!(commit.kind, CommitKind::Claim { compact: true });
+    match state.birth {
+        None => {
+            let birth = Birth {
+                id: commit.nonce,
+                at: commit.at,
+            };
+            actions.extend(making(Table::Samples, birth, writes_compact));
+        }
+        Some(birth) if writes_compact && !state.compact => {
+            actions.push(meta_data(Table::Samples, birth, true));
+        }
+        Some(_) => {}
     }
     if let Some(changes) = commit.files.get(&Table::Samples) {
         actions.extend(file_actions(Table::Samples, commit, changes));
@@ -34,7 +45,7 @@ pub(crate) fn lake_entry(version: u64, commit: &Commit) -> Bytes {
 /// The entry that makes `table`, which is not `samples`.
 pub(crate) fn making_entry(table: Table, birth: Birth) -> Bytes {
     let mut actions = vec![Action::CommitInfo(plain_info(birth.at, "CREATE TABLE"))];
-    actions.extend(making(table, birth));
+    actions.extend(making(table, birth, false));
     delta_entry(&actions)
 }
 
@@ -48,7 +59,8 @@ pub(crate) fn projected_entry(version: u64, commit: &Commit, table: Table) -> Op
 
 /// The live files of `table`, as the lines of a Delta checkpoint.
 pub(crate) fn checkpoint_actions(state: &LakeState, birth: Birth, table: Table) -> Vec<Action> {
-    let mut actions = Vec::from(making(table, birth));
+    let compact = state.compact && table == Table::Samples;
+    let mut actions = Vec::from(making(table, birth, compact));
     if table != Table::Samples
         && let Some(version) = state.tables.get(&table).map(|table| table.version)
     {
@@ -67,22 +79,47 @@ fn txn(version: u64) -> Txn {
     }
 }
 
-fn making(table: Table, birth: Birth) -> [Action; 2] {
-    [
-        Action::Protocol(Protocol::ours()),
-        Action::MetaData(MetaData {
-            id: table_id(birth, table).to_string(),
-            name: table.name().into(),
-            format: Format {
-                provider: "parquet".into(),
-                options: BTreeMap::new(),
-            },
-            schema_string: delta_schema(&columns(table)),
-            partition_columns: vec!["date".into()],
-            configuration: BTreeMap::new(),
-            created_time: birth.at,
-        }),
-    ]
+fn making(table: Table, birth: Birth, compact: bool) -> [Action; 2] {
+    let protocol = Action::Protocol(Protocol::ours());
+    [protocol, meta_data(table, birth, compact)]
+}
+
+fn meta_data(table: Table, birth: Birth, compact: bool) -> Action {
+    let schema = if compact {
+        with_compact_columns(&columns(table))
+    } else {
+        columns(table)
+    };
+    Action::MetaData(MetaData {
+        id: table_id(birth, table).to_string(),
+        name: table.name().into(),
+        format: Format {
+            provider: "parquet".into(),
+            options: BTreeMap::new(),
+        },
+        schema_string: delta_schema(&schema),
+        partition_columns: vec!["date".into()],
+        configuration: BTreeMap::new(),
+        created_time: birth.at,
+    })
+}
+
+/// Files of both forms may be there, so `value` stays, and is null where the others hold it.
+fn with_compact_columns(plain: &Schema) -> Schema {
+    let compact = compact_columns();
+    let more = compact
+        .fields()
+        .iter()
+        .filter(|field| plain.index_of(field.name()).is_err());
+    let nullable = more.map(|field| Arc::new(field.as_ref().clone().with_nullable(true)));
+    Schema::new(
+        plain
+            .fields()
+            .iter()
+            .cloned()
+            .chain(nullable)
+            .collect::<Vec<_>>(),
+    )
 }
 
 /// Tables are numbered on from the lake's own id, so that anyone can make them again.
@@ -96,7 +133,7 @@ fn info(commit: &Commit, whole: bool) -> Action {
     let operation = match &commit.kind {
         CommitKind::Upkeep { .. } => "OPTIMIZE",
         CommitKind::Stream { .. } => "STREAMING UPDATE",
-        CommitKind::Claim | CommitKind::Note { .. } => "WRITE",
+        CommitKind::Claim { .. } | CommitKind::Note { .. } => "WRITE",
     };
     let mut info = plain_info(commit.at, operation);
     info.commit = whole.then(|| commit.clone());
@@ -217,6 +254,45 @@ mod tests {
         assert_eq!(stats["maxValues"]["time"], "1969-12-31T23:59:59.999Z");
         assert_eq!(stats["minValues"]["name"], "cpu");
         assert_eq!(iso_time(i64::MAX), None);
+    }
+
+    #[test]
+    fn the_first_claim_that_writes_compact_adds_its_columns() {
+        let claim = |compact| Commit {
+            generation: 1,
+            nonce: Uuid::nil(),
+            at: 7,
+            kind: CommitKind::Claim { compact },
+            files: BTreeMap::new(),
+        };
+        let schema_told = |state: &LakeState, commit: &Commit| -> String {
+            let entry = lake_entry(state, commit);
+            let lines = std::str::from_utf8(&entry).expect("JSON").lines();
+            lines.filter(|line| line.contains("schemaString")).collect()
+        };
+        let mut state = LakeState::default();
+        let plain = schema_told(&state, &claim(false));
+        assert!(plain.contains("series_id"), "{plain}");
+        assert!(!plain.contains("value_base"), "{plain}");
+        state.apply(0, &claim(false));
+        assert_eq!(schema_told(&state, &claim(false)), "");
+        let compact = schema_told(&state, &claim(true));
+        for column in [
+            "series_id",
+            "value_mantissa",
+            "value_base",
+            "value_exponent",
+            "value_rest",
+        ] {
+            assert!(compact.contains(column), "{column}: {compact}");
+        }
+        state.apply(1, &claim(true));
+        assert_eq!(schema_told(&state, &claim(true)), "", "they are there");
+        let birth = state.birth.expect("made");
+        let kept = delta_entry(&checkpoint_actions(&state, birth, Table::Samples));
+        assert!(String::from_utf8_lossy(&kept).contains("value_base"));
+        let fresh = schema_told(&LakeState::default(), &claim(true));
+        assert!(fresh.contains("value_base"), "{fresh}");
     }
 
     #[test]

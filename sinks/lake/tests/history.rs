@@ -77,7 +77,7 @@ fn the_log_is_one_linear_history() {
             for (version, commit) in lake.commits().await.iter().enumerate() {
                 let version = version as u64;
                 match &commit.kind {
-                    CommitKind::Claim => {
+                    CommitKind::Claim { .. } => {
                         assert_eq!(
                             commit.generation,
                             newest + 1,

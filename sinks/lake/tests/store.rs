@@ -12,8 +12,8 @@ use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use tidegauge_lake::faults::Fault;
 use tidegauge_lake::{
-    Clock, Committer, DurableFolder, LogSettings, Store, StoreSettings, SystemClock, open_store,
-    orphans,
+    Clock, Committer, DurableFolder, LogSettings, Store, StoreSettings, SystemClock, Values,
+    open_store, orphans,
 };
 use tidegauge_tables::{LogReader, Table};
 
@@ -85,6 +85,7 @@ async fn a_lake_in_a_folder_is_claimed_committed_and_read() {
             Arc::new(SystemClock),
             SmallRng::seed_from_u64(generation),
             LogSettings::default(),
+            Values::Plain,
         );
         let (writer, state) = claimed.await.expect("a lake");
         assert_eq!(state.generation, generation);
@@ -108,6 +109,7 @@ async fn a_reader_of_a_lake_below_a_prefix_finds_it() {
         Arc::new(SystemClock),
         SmallRng::seed_from_u64(1),
         LogSettings::default(),
+        Values::Plain,
     );
     let (_, state) = claimed.await.expect("a lake");
     let above = DurableFolder::open(folder.path(), false).expect("a folder");

@@ -94,6 +94,7 @@ async fn lead(
         Arc::clone(clock),
         SmallRng::from_rng(rng),
         config.lake_log,
+        config.encode.values,
     )
     .await?;
     if config.cluster.hosts.len() > 1 {

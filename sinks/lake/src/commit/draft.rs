@@ -66,7 +66,7 @@ impl Draft {
             }
         };
         match &self.kind {
-            CommitKind::Claim => Err(DraftError::Claim),
+            CommitKind::Claim { .. } => Err(DraftError::Claim),
             CommitKind::Stream {
                 epoch, watermark, ..
             } => {

@@ -24,7 +24,7 @@ impl Entry {
         let version = state.version.map_or(0, |last| last + 1);
         Self {
             version,
-            bytes: lake_entry(version, &commit),
+            bytes: lake_entry(state, &commit),
             commit,
             parent: state.nonce,
         }

@@ -17,7 +17,7 @@ use object_store::{ObjectStore, ObjectStoreExt};
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use tidegauge_lake::faults::FaultyStore;
-use tidegauge_lake::{Clock, Committer, Draft, LogSettings, RetrySettings, Retrying};
+use tidegauge_lake::{Clock, Committer, Draft, LogSettings, RetrySettings, Retrying, Values};
 use tidegauge_tables::{
     Commit, CommitKind, Counts, DataFile, FileChanges, FileKind, Key, LakeState, LogReader, Table,
     parse_commit, paths,
@@ -93,6 +93,7 @@ impl Lake {
             Arc::new(self.clock.clone()),
             SmallRng::seed_from_u64(way.seed.fetch_add(1, Ordering::Relaxed)),
             self.settings,
+            Values::Plain,
         );
         claimed.await.expect("a claim waits until it stands").0
     }
