@@ -91,39 +91,94 @@ pub(crate) fn json(body: &[u8]) -> Wire {
     }
 }
 
-/// Remote write and OTLP differ in what their first item holds: labels with a text value there, a
-/// resource with attributes here.
+/// Remote write and OTLP differ in what their first item holds: labels and samples there, a resource and
+/// scopes here. Fields stand in any order; the Collector's come last to first.
 fn protobuf(body: &[u8]) -> Option<Wire> {
-    let (field, item) = first(body)?;
-    if let 3..=5 = field {
-        return Some(Wire::RemoteWrite);
-    }
-    if field != 1 {
-        return None;
-    }
-    let (field, part) = first(item)?;
-    let mut fields = Reader::new(part);
-    let remote_write = match field {
-        1 => loop {
-            match fields.next().ok()? {
-                None => break false,
-                Some((2, Value::Bytes(_))) => break true,
-                Some(_) => {}
-            }
-        },
-        2 => matches!(fields.next(), Ok(Some((1, Value::Fixed64(_))))),
+    let mut fields = Reader::new(body);
+    let (field, item) = bytes(&mut fields)?;
+    match field {
+        1 => {}
+        3..=5 => return Some(Wire::RemoteWrite),
         _ => return None,
-    };
-    Some(if remote_write {
-        Wire::RemoteWrite
-    } else {
-        Wire::OtlpProtobuf
-    })
+    }
+    let mut fields = Reader::new(item);
+    while let Some((field, part)) = bytes(&mut fields) {
+        let told = match field {
+            1 => Some(of_labels_or_resource(part)),
+            2 => of_sample_or_scope(part),
+            // An exemplar or the address of a schema, a histogram: the others tell more surely.
+            _ => None,
+        };
+        if told.is_some() {
+            return told;
+        }
+    }
+    None
 }
 
-fn first(message: &[u8]) -> Option<(u64, &[u8])> {
-    match Reader::new(message).next() {
-        Ok(Some((field, Value::Bytes(bytes)))) => Some((field, bytes)),
+/// A label has a text value as its second field, a resource at most a number.
+fn of_labels_or_resource(part: &[u8]) -> Wire {
+    let mut fields = Reader::new(part);
+    while let Ok(Some((field, value))) = fields.next() {
+        if let (2, Value::Bytes(_)) = (field, value) {
+            return Wire::RemoteWrite;
+        }
+    }
+    Wire::OtlpProtobuf
+}
+
+/// A sample is made of numbers, a scope of messages.
+fn of_sample_or_scope(part: &[u8]) -> Option<Wire> {
+    match Reader::new(part).next() {
+        Ok(Some((_, Value::Bytes(_)))) => Some(Wire::OtlpProtobuf),
+        Ok(Some(_)) => Some(Wire::RemoteWrite),
         _ => None,
+    }
+}
+
+/// The next field that holds bytes.
+fn bytes<'m>(fields: &mut Reader<'m>) -> Option<(u64, &'m [u8])> {
+    while let Ok(Some((field, value))) = fields.next() {
+        if let Value::Bytes(bytes) = value {
+            return Some((field, bytes));
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn field(number: u8, content: &[u8]) -> Vec<u8> {
+        let length = u8::try_from(content.len()).expect("short");
+        [&[number << 3 | 2, length], content].concat()
+    }
+
+    #[test]
+    fn protobuf_is_told_in_any_order_of_fields() {
+        let resource = field(1, &field(1, &field(1, b"service.name")));
+        let scope = field(2, &field(2, &field(1, b"load")));
+        let schema = field(3, b"https://opentelemetry.io/schemas/1.9.0");
+        let label = field(1, &[field(1, b"__name__"), field(2, b"load")].concat());
+        let sample = field(2, &[&[0x09][..], &[0; 8], &[0x10, 1]].concat());
+        let no_sample = field(2, b"");
+        for (item, wire) in [
+            (
+                [&resource[..], &scope, &schema].concat(),
+                Some(Wire::OtlpProtobuf),
+            ),
+            (
+                [&schema[..], &scope, &resource].concat(),
+                Some(Wire::OtlpProtobuf),
+            ),
+            ([&schema[..], &resource].concat(), Some(Wire::OtlpProtobuf)),
+            ([&label[..], &sample].concat(), Some(Wire::RemoteWrite)),
+            ([&sample[..], &label].concat(), Some(Wire::RemoteWrite)),
+            ([&no_sample[..], &label].concat(), Some(Wire::RemoteWrite)),
+            (schema.clone(), None),
+        ] {
+            assert_eq!(of_bytes(&field(1, &item)), wire, "{item:?}");
+        }
     }
 }
