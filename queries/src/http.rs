@@ -104,14 +104,26 @@ fn read_body(headers: &HeaderMap, body: &[u8], parameters: Request) -> Result<Re
 
 fn read_form(body: &[u8]) -> Result<Request, QueryError> {
     let invalid = |what: &dyn Display| QueryError::Invalid(format!("reading the form: {what}"));
-    let form = std::str::from_utf8(body).map_err(|e| invalid(&e))?;
-    let uri = format!("/?{form}")
+    // By hand, many leave blanks and quotes as they are.
+    let escaped: String = body.iter().map(|&byte| escaped(byte)).collect();
+    let uri = format!("/?{escaped}")
         .parse()
         .map_err(|e: InvalidUri| invalid(&e))?;
     let request = Query::<Request>::try_from_uri(&uri);
     request
         .map(|Query(request)| request)
         .map_err(|e| invalid(&e.body_text()))
+}
+
+/// A byte of a form as an address may hold it.
+fn escaped(byte: u8) -> String {
+    match byte {
+        b' ' => "+".into(),
+        b'!' | b'$'..=b';' | b'=' | b'?'..=b'Z' | b'_' | b'a'..=b'z' | b'~' => {
+            char::from(byte).into()
+        }
+        _ => format!("%{byte:02X}"),
+    }
 }
 
 async fn respond(engine: &Engine, request: Request, headers: &HeaderMap) -> Response {

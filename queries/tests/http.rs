@@ -185,6 +185,7 @@ async fn each_format_is_served() {
     for (body, expected) in [
         ("select 1 as one", "[{\"one\":1}]\n"),
         ("query=select+1%2B1+as+two", "[{\"two\":2}]\n"),
+        ("query=select 'a b' as \"x\"", "[{\"x\":\"a b\"}]\n"),
         ("{\"query\":\"select 3 as three\"}", "[{\"three\":3}]\n"),
     ] {
         let head = "POST /api/v1/sql\ncontent-type: application/x-www-form-urlencoded";
