@@ -17,7 +17,7 @@
 //! a second delta).
 //!
 //! Every door understands gzip, zstd, snappy and deflate, and takes the tenant from the header
-//! `X-Scope-OrgID` or `tenant`.
+//! `X-Tenant`, `X-Scope-OrgID` or `tenant`.
 
 mod counters;
 mod cut;
