@@ -24,24 +24,16 @@ use tokio::sync::watch;
 
 use crate::error::QueryError;
 use crate::guard;
-use crate::metric::{MetricCache, MetricSchema};
+use crate::metric::{METRIC_SCHEMAS, MetricCache, MetricSchema};
 use crate::scan::Lake;
 use crate::settings::EngineSettings;
-use crate::suggest;
+use crate::suggest::Known;
 use crate::table::BaseTable;
 
 /// The one catalog.
 const CATALOG: &str = "tidegauge";
 /// The schema of the base tables, which need not be named.
 const BASE: &str = "lake";
-
-/// The schemas of per-metric tables.
-pub(crate) const METRIC_SCHEMAS: [(&str, Table); 4] = [
-    ("raw", Table::Samples),
-    ("rollup_1m", Table::Rollup1m),
-    ("rollup_5m", Table::Rollup5m),
-    ("rollup_1h", Table::Rollup1h),
-];
 
 /// Makes a session for each query, over the newest state.
 #[derive(Debug)]
@@ -136,8 +128,9 @@ impl Sessions {
         };
         let catalog = MemoryCatalogProvider::new();
         catalog.register_schema(BASE, self.base_schema(&lake, tenant)?)?;
+        let there = tables(&lake.state);
         for (name, tier) in METRIC_SCHEMAS {
-            if tier == Table::Rollup5m && !lake.state.tables.contains_key(&tier) {
+            if !there.contains(&tier) {
                 continue;
             }
             let schema = MetricSchema {
@@ -176,10 +169,7 @@ impl Sessions {
 
     fn base_schema(&self, lake: &Arc<Lake>, tenant: &Arc<str>) -> Result<Arc<dyn SchemaProvider>> {
         let schema = MemorySchemaProvider::new();
-        for table in Table::ALL {
-            if table == Table::Rollup5m && !lake.state.tables.contains_key(&table) {
-                continue;
-            }
+        for table in tables(&lake.state) {
             let tenant = (!self.all_tenants).then(|| Arc::clone(tenant));
             let base = BaseTable {
                 lake: Arc::clone(lake),
@@ -199,16 +189,22 @@ impl Sessions {
         tenant: &Arc<str>,
     ) -> Option<QueryError> {
         let references = session.resolve_table_references(statement).ok()?;
-        let names = self
-            .metrics
-            .names(&self.lake(), session, tenant)
-            .await
-            .ok()?;
-        let found = references
-            .iter()
-            .find_map(|table| suggest::unknown(table, &names, tenant));
+        let lake = self.lake();
+        let metrics = self.metrics.names(&lake, session, tenant).await.ok()?;
+        let known = Known {
+            tables: &tables(&lake.state),
+            metrics: &metrics,
+            tenant,
+        };
+        let found = references.iter().find_map(|table| known.amend(table));
         found.map(QueryError::Invalid)
     }
+}
+
+/// The tables that are there: 5-minute rows only where they have been configured.
+fn tables(state: &LakeState) -> Vec<Table> {
+    let there = |table: &Table| *table != Table::Rollup5m || state.tables.contains_key(table);
+    Table::ALL.into_iter().filter(there).collect()
 }
 
 /// Lists of tables need all names of metrics, other queries only those they name.

@@ -5,88 +5,110 @@ use std::collections::BTreeSet;
 use datafusion::common::TableReference;
 use tidegauge_tables::Table;
 
-use crate::session::METRIC_SCHEMAS;
+use crate::metric::METRIC_SCHEMAS;
 
 /// How many names are offered.
 const OFFERED: usize = 3;
 
-/// Says what is wrong with `table`, if it is a table that is not there.
-pub(crate) fn unknown(
-    table: &TableReference,
-    metrics: &BTreeSet<String>,
-    tenant: &str,
-) -> Option<String> {
-    let is_tier = |name: &str| METRIC_SCHEMAS.iter().any(|(schema, _)| *schema == name);
-    match table {
-        // A dot in a metric's name reads as a schema's, unless the name is quoted.
-        TableReference::Full {
-            catalog,
-            schema,
-            table,
-        } if is_tier(catalog) => Some(format!(
-            "there is no table {catalog}.{schema}.{table}; a name with dots is quoted: {catalog}.\"{schema}.{table}\""
-        )),
-        TableReference::Partial { schema, table } if is_tier(schema) => {
-            unknown_metric(schema, table, metrics, tenant)
+/// What there is to be asked for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Known<'a> {
+    pub(crate) tables: &'a [Table],
+    pub(crate) metrics: &'a BTreeSet<String>,
+    /// Whose metrics these are.
+    pub(crate) tenant: &'a str,
+}
+
+impl Known<'_> {
+    /// Says what is wrong with `table`, if it is a table that is not there.
+    pub(crate) fn amend(self, table: &TableReference) -> Option<String> {
+        match table {
+            // A dot in a metric's name reads as a schema's, unless the name is quoted.
+            TableReference::Full {
+                catalog,
+                schema,
+                table,
+            } if schema_of(catalog).is_some() => Some(format!(
+                "there is no table {catalog}.{schema}.{table}; a name with dots is quoted: {catalog}.\"{schema}.{table}\""
+            )),
+            TableReference::Partial { schema, table } => match schema_of(schema) {
+                Some(tier) if self.tables.contains(&tier) => self.metric(schema, table),
+                Some(tier) => Some(not_made(tier)),
+                None if &**schema == "information_schema" => None,
+                None => {
+                    let dotted = format!("{schema}.{table}");
+                    self.metrics.contains(&dotted).then(|| is_metric(&dotted))
+                }
+            },
+            TableReference::Bare { table } => self.base(table),
+            TableReference::Full { .. } => None,
         }
-        TableReference::Partial { schema, table } if &**schema != "information_schema" => {
-            let dotted = format!("{schema}.{table}");
-            let known = metrics.contains(&dotted);
-            known.then(|| format!("`{dotted}` is a metric; its samples are in raw.\"{dotted}\""))
+    }
+
+    fn metric(self, schema: &str, name: &str) -> Option<String> {
+        if self.metrics.contains(name) {
+            return None;
         }
-        TableReference::Bare { table } => unknown_base(table, metrics),
-        _ => None,
+        let offers = nearest(name, self.metrics.iter().map(String::as_str));
+        let offers: Vec<_> = offers
+            .iter()
+            .map(|name| format!("{schema}.\"{name}\""))
+            .collect();
+        let hint = match (self.metrics.len(), offers.len()) {
+            (0, _) => "it has no metrics yet".into(),
+            (_, 0) => "SELECT DISTINCT name FROM series lists those it has".into(),
+            _ => format!("did you mean {}?", offers.join(" or ")),
+        };
+        let tenant = self.tenant;
+        Some(format!("tenant `{tenant}` has no metric `{name}`; {hint}"))
+    }
+
+    fn base(self, name: &str) -> Option<String> {
+        if let Some(table) = Table::ALL.into_iter().find(|table| table.name() == name) {
+            return (!self.tables.contains(&table)).then(|| not_made(table));
+        }
+        if self.metrics.contains(name) {
+            return Some(is_metric(name));
+        }
+        let tables: Vec<_> = self.tables.iter().map(|table| table.name()).collect();
+        let hint = match nearest(name, tables.iter().copied()).first() {
+            Some(name) => format!("did you mean {name}? Tables are"),
+            None => "tables are".into(),
+        };
+        let all = tables.join(", ");
+        Some(format!(
+            "there is no table `{name}`; {hint} {all}, and raw.\"metric\" for each metric"
+        ))
     }
 }
 
-fn unknown_metric(
-    schema: &str,
-    name: &str,
-    metrics: &BTreeSet<String>,
-    tenant: &str,
-) -> Option<String> {
-    if metrics.contains(name) {
-        return None;
-    }
-    let offers = nearest(name, metrics.iter().map(String::as_str));
-    let offers: Vec<_> = offers
-        .iter()
-        .map(|name| format!("{schema}.\"{name}\""))
-        .collect();
-    let hint = match offers.len() {
-        0 => "it has no metrics yet".into(),
-        _ => format!("did you mean {}?", offers.join(" or ")),
-    };
-    Some(format!("tenant `{tenant}` has no metric `{name}`; {hint}"))
+/// Whose rows a schema of per-metric tables shows.
+fn schema_of(name: &str) -> Option<Table> {
+    let mut schemas = METRIC_SCHEMAS.into_iter();
+    schemas.find_map(|(schema, table)| (schema == name).then_some(table))
 }
 
-fn unknown_base(name: &str, metrics: &BTreeSet<String>) -> Option<String> {
-    if Table::ALL.iter().any(|table| table.name() == name) {
-        return None;
-    }
-    if metrics.contains(name) {
-        return Some(format!(
-            "`{name}` is a metric; its samples are in raw.\"{name}\""
-        ));
-    }
-    let tables: Vec<_> = Table::ALL.iter().map(|table| table.name()).collect();
-    let nearest = nearest(name, tables.iter().copied());
-    let hint = nearest
-        .first()
-        .map(|name| format!("; did you mean {name}?"))
-        .unwrap_or_default();
-    let all = tables.join(", ");
-    Some(format!(
-        "there is no table `{name}`{hint} Tables are {all}, and raw.\"metric\" for each metric"
-    ))
+fn not_made(table: Table) -> String {
+    let name = table.name();
+    format!("there is no {name} in this lake; `stream.{name} = true` makes it from then on")
 }
 
-/// The names most like `name`, nearest first; none that have next to nothing in common with it.
+fn is_metric(name: &str) -> String {
+    format!("`{name}` is a metric; its samples are in raw.\"{name}\"")
+}
+
+/// The names most like `name`, nearest first; none of which more than half would have to change,
+/// but for those that hold it whole.
 fn nearest<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     let wanted = name.to_lowercase();
-    let mut ranked: Vec<(usize, &str)> = names
-        .map(|name| (distance(&wanted, &name.to_lowercase()), name))
-        .collect();
+    let rank = |name: &'a str| {
+        let other = name.to_lowercase();
+        let changes = distance(&wanted, &other);
+        let most = wanted.chars().count().max(other.chars().count()) / 2;
+        let holds = !wanted.is_empty() && other.contains(&wanted);
+        (changes <= most || holds).then_some((changes, name))
+    };
+    let mut ranked: Vec<(usize, &str)> = names.filter_map(rank).collect();
     ranked.sort_unstable();
     ranked
         .into_iter()
@@ -115,18 +137,55 @@ fn distance(a: &str, b: &str) -> usize {
 mod tests {
     use super::*;
 
+    fn amend(table: TableReference) -> Option<String> {
+        let metrics = BTreeSet::from(["cpu.load", "cpu.idle", "mem.free"].map(String::from));
+        let known = Known {
+            tables: &[Table::Samples, Table::Rollup1m, Table::Series],
+            metrics: &metrics,
+            tenant: "default",
+        };
+        known.amend(&table)
+    }
+
     #[test]
     fn the_nearest_names_are_offered() {
-        let metrics = BTreeSet::from(["cpu.load", "cpu.idle", "mem.free"].map(String::from));
-        let message = |table: TableReference| unknown(&table, &metrics, "default");
-        let text = message(TableReference::partial("raw", "cpu.laod")).expect("unknown");
+        let text = amend(TableReference::partial("raw", "cpu.laod")).expect("unknown");
         assert!(text.contains("did you mean raw.\"cpu.load\""), "{text}");
-        let text = message(TableReference::full("raw", "cpu", "load")).expect("unquoted");
+        assert!(!text.contains("mem.free"), "{text}");
+        let text = amend(TableReference::full("raw", "cpu", "load")).expect("unquoted");
         assert!(text.contains("raw.\"cpu.load\""), "{text}");
-        let text = message(TableReference::bare("sample")).expect("unknown");
+        let text = amend(TableReference::bare("sample")).expect("unknown");
         assert!(text.contains("did you mean samples?"), "{text}");
-        assert_eq!(message(TableReference::bare("samples")), None);
-        assert_eq!(message(TableReference::partial("raw", "cpu.idle")), None);
+        assert_eq!(amend(TableReference::bare("samples")), None);
+        assert_eq!(amend(TableReference::partial("raw", "cpu.idle")), None);
+    }
+
+    #[test]
+    fn a_name_like_no_other_gets_the_way_to_all_of_them() {
+        let text = amend(TableReference::partial("raw", "zebra_crossings")).expect("unknown");
+        assert!(text.contains("SELECT DISTINCT name FROM series"), "{text}");
+        let text = amend(TableReference::bare("zebra_crossings")).expect("unknown");
+        assert!(text.contains("tables are samples, rollup_1m"), "{text}");
+        assert!(!text.contains("did you mean"), "{text}");
+    }
+
+    #[test]
+    fn a_part_of_a_name_finds_it() {
+        let text = amend(TableReference::partial("raw", "free")).expect("unknown");
+        assert!(text.contains("did you mean raw.\"mem.free\""), "{text}");
+    }
+
+    #[test]
+    fn a_tier_that_is_not_made_is_told_of_by_its_setting() {
+        for table in [
+            TableReference::bare("rollup_5m"),
+            TableReference::partial("rollup_5m", "cpu.load"),
+        ] {
+            let text = amend(table).expect("unknown");
+            assert!(text.contains("`stream.rollup_5m = true`"), "{text}");
+        }
+        let text = amend(TableReference::bare("sample")).expect("unknown");
+        assert!(!text.contains("rollup_5m"), "{text}");
     }
 
     #[test]

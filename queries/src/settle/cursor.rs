@@ -3,85 +3,12 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, Int64Array, RecordBatch, StringViewArray};
-use arrow::datatypes::{DataType, Date32Type, Int64Type, TimestampMillisecondType};
 use datafusion::common::{Result, exec_err};
 use datafusion::execution::SendableRecordBatchStream;
 use futures::StreamExt;
 
-use super::rule::{Judged, Rule};
-
-/// Tenant, name and id of a series: what files are sorted by.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct SeriesKey {
-    /// Shared from run to run while neither changes.
-    pub(crate) named: Arc<(Box<str>, Box<str>)>,
-    pub(crate) id: i64,
-}
-
-/// A batch with its key columns at hand.
-#[derive(Clone, Debug)]
-pub(crate) struct Page {
-    pub(crate) batch: RecordBatch,
-    pub(crate) judged: Judged,
-    tenant: StringViewArray,
-    name: StringViewArray,
-    id: Int64Array,
-    time: Int64Array,
-}
-
-impl Page {
-    fn new(rule: Rule, batch: RecordBatch) -> Result<Self> {
-        let column = |name: &str| match batch.column_by_name(name) {
-            Some(column) => Ok(column),
-            None => exec_err!("a scan to be settled lacks the column `{name}`"),
-        };
-        let time = match rule {
-            Rule::Seen => {
-                let dates = column("date")?.as_primitive::<Date32Type>();
-                dates.unary(i64::from)
-            }
-            Rule::Value | Rule::Newest => column("time")?
-                .as_primitive::<TimestampMillisecondType>()
-                .reinterpret_cast::<Int64Type>(),
-        };
-        debug_assert_eq!(time.data_type(), &DataType::Int64);
-        Ok(Self {
-            tenant: column("tenant")?.as_string_view().clone(),
-            name: column("name")?.as_string_view().clone(),
-            id: column("series_id")?.as_primitive::<Int64Type>().clone(),
-            time,
-            judged: Judged::of(rule, &batch),
-            batch,
-        })
-    }
-
-    /// The time (for `series`: the date) of a row.
-    pub(crate) fn time(&self, row: usize) -> i64 {
-        self.time.value(row)
-    }
-
-    /// One past the last row from `start` on that is of the same series.
-    fn run_end(&self, start: usize) -> usize {
-        let ids = &self.id.values()[start..];
-        let id = ids[0];
-        // Runs are long or one row: gallop, then halve.
-        let mut step = 1;
-        while step < ids.len() && ids[step] == id {
-            step *= 2;
-        }
-        let (low, high) = (step / 2, step.min(ids.len()));
-        start + low + ids[low..high].partition_point(|other| *other == id)
-    }
-
-    fn is_of(&self, row: usize, key: &SeriesKey) -> bool {
-        self.id.value(row) == key.id && self.is_named(row, &key.named)
-    }
-
-    fn is_named(&self, row: usize, (tenant, name): &(Box<str>, Box<str>)) -> bool {
-        self.name.value(row) == &**name && self.tenant.value(row) == &**tenant
-    }
-}
+use super::page::{Page, SeriesKey};
+use super::rule::Rule;
 
 /// A stream and where we are in it.
 pub(crate) struct Cursor {
@@ -123,7 +50,7 @@ impl Cursor {
         while self
             .page
             .as_ref()
-            .is_none_or(|page| self.row >= page.batch.num_rows())
+            .is_none_or(|page| self.row >= page.rows())
         {
             match self.stream.next().await.transpose()? {
                 Some(batch) if batch.num_rows() == 0 => {}
@@ -150,14 +77,11 @@ impl Cursor {
         }
         let named = match &self.head {
             Some(head) if page.is_named(self.row, &head.named) => Arc::clone(&head.named),
-            _ => Arc::new((
-                page.tenant.value(self.row).into(),
-                page.name.value(self.row).into(),
-            )),
+            _ => Arc::new(page.named(self.row)),
         };
         let next = SeriesKey {
             named,
-            id: page.id.value(self.row),
+            id: page.id(self.row),
         };
         if let Some(last) = &self.head
             && next.cmp(last) == Ordering::Less

@@ -12,8 +12,10 @@ use arrow::compute::interleave_record_batch;
 use datafusion::common::Result;
 use futures::future::try_join_all;
 
-use super::cursor::{Cursor, Page, SeriesKey};
-use super::rule::{Candidate, Rule};
+use super::cursor::Cursor;
+use super::page::{Page, SeriesKey};
+use super::pick::{Candidate, pick};
+use super::rule::Rule;
 
 /// The merge of some streams.
 pub(crate) struct Merge {
@@ -125,7 +127,7 @@ impl Merge {
         for rows in rows.chunk_by(|a, b| a.0 == b.0) {
             same.clear();
             same.extend(rows.iter().map(|(_, candidate)| *candidate));
-            let picked = self.rule.pick(&same, &self.out.pages);
+            let picked = pick(self.rule, &same, &self.out.pages);
             self.settled += same.len() - 1;
             self.out.rows.push((picked.batch, picked.row));
             if self.rule == Rule::Seen {

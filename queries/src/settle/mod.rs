@@ -2,8 +2,11 @@
 
 mod cursor;
 mod exec;
+mod judged;
 mod merge;
+mod page;
+mod pick;
 mod rule;
 
 pub(crate) use exec::{Group, Input, SettleExec};
-pub(crate) use rule::COMPUTED;
+pub(crate) use pick::COMPUTED;

@@ -6,33 +6,20 @@
 //! what relies on that).
 
 mod clean;
+mod error;
 mod parquet;
+mod pointer;
 
 use std::collections::BTreeMap;
 
 use object_store::ObjectStoreExt;
-use thiserror::Error;
 use tidegauge_tables::{LakeState, StateMark, StatePointer, Table, encode_state, paths};
 
-use crate::commit::{Committer, Shared};
 use crate::log::checkpoint_actions;
-
-/// Why the log could not be tidied. Nothing depends on it at once; the next call tries again.
-#[derive(Debug, Error)]
-pub enum KeepError {
-    /// The store refused.
-    #[error("tidying the lake's log failed")]
-    Store(#[from] object_store::Error),
-    /// A checkpoint could not be encoded.
-    #[error("encoding a Delta checkpoint of table {} failed", .table.name())]
-    Checkpoint {
-        /// Which table.
-        table: Table,
-        /// Why.
-        #[source]
-        source: ::parquet::errors::ParquetError,
-    },
-}
+use crate::log_store::LogStore;
+use clean::clean;
+pub use error::KeepError;
+use pointer::{put_pointer, read_pointer};
 
 /// What one round of tidying did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -45,90 +32,10 @@ pub struct Kept {
     pub deleted: u64,
 }
 
-impl Committer {
-    /// Runs for ever: puts projections and tidies the log after each commit that gives cause to.
-    pub async fn work(&self) {
-        loop {
-            self.shared.work.notified().await;
-            self.project().await;
-            if let Err(error) = self.keep().await {
-                tracing::warn!(error = &error as &dyn std::error::Error, "log not tidied");
-            }
-        }
-    }
-
-    /// Tidies the log if it is time to: writes a full state, checkpoints, deletes old entries.
-    ///
-    /// # Errors
-    /// If the store refuses. Trying again later is enough.
-    pub async fn keep(&self) -> Result<Kept, KeepError> {
-        let (settings, version) = (&self.shared.settings, self.state().version.unwrap_or(0));
-        let mut keeping = self.shared.keeping.lock().await;
-        let pointer = keeping.get(&self.shared).await?;
-        let since_state =
-            version.saturating_sub(pointer.states.last().map_or(0, |mark| mark.version));
-        let since_checkpoint =
-            version.saturating_sub(last_checkpoint(pointer).map_or(0, |mark| mark.version));
-        let checkpoints = since_checkpoint >= settings.checkpoint_every;
-        if since_state < settings.state_every && !checkpoints {
-            return Ok(Kept::default());
-        }
-        self.write(pointer, checkpoints).await
-    }
-
-    /// Finishes all that waits and writes a full state, so that the next start is quick. For a
-    /// clean stop.
-    ///
-    /// # Errors
-    /// If the store refuses; nothing is lost by that.
-    pub async fn finish(&self) -> Result<Kept, KeepError> {
-        self.project().await;
-        let mut keeping = self.shared.keeping.lock().await;
-        let pointer = keeping.get(&self.shared).await?;
-        if pointer.states.last().map(|mark| mark.version) == self.state().version {
-            return Ok(Kept::default());
-        }
-        self.write(pointer, false).await
-    }
-
-    async fn write(
-        &self,
-        pointer: &mut StatePointer,
-        checkpoints: bool,
-    ) -> Result<Kept, KeepError> {
-        let shared = &self.shared;
-        let state = self.state();
-        // All commits up to this state are in the queue, so after this their projections are put.
-        self.project().await;
-        let mut mark = StateMark {
-            version: state.version.expect("a claimed lake has a version"),
-            at: shared.clock.now_ms(),
-            checkpoints: BTreeMap::new(),
-        };
-        if checkpoints {
-            let last = last_checkpoint(pointer).cloned();
-            mark.checkpoints = write_checkpoints(shared, &state, last.as_ref()).await?;
-        }
-        shared
-            .store
-            .put(&paths::state(mark.version), encode_state(&state).into())
-            .await?;
-        let mut next = pointer.clone();
-        next.states.retain(|earlier| earlier.version < mark.version);
-        next.states.push(mark);
-        put_pointer(shared, &next).await?;
-        *pointer = next;
-        let deleted = if checkpoints {
-            clean::clean(shared, pointer).await?
-        } else {
-            0
-        };
-        Ok(Kept {
-            state: true,
-            checkpoints,
-            deleted,
-        })
-    }
+/// What is to be written besides a full state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Due {
+    checkpoints: bool,
 }
 
 /// The pointer to full states, read once and then kept: this writer is the only one to change it.
@@ -138,16 +45,74 @@ pub(crate) struct Keeping {
 }
 
 impl Keeping {
-    async fn get(&mut self, shared: &Shared) -> Result<&mut StatePointer, KeepError> {
+    /// Whether it is time to write, as of `state`.
+    pub(crate) async fn due(
+        &mut self,
+        log: &LogStore,
+        state: &LakeState,
+    ) -> Result<Option<Due>, KeepError> {
+        let version = state.version.unwrap_or(0);
+        let pointer = self.pointer(log).await?;
+        let since =
+            |mark: Option<&StateMark>| version.saturating_sub(mark.map_or(0, |m| m.version));
+        let checkpoints = since(last_checkpoint(pointer)) >= log.settings.checkpoint_every;
+        let due = checkpoints || since(pointer.states.last()) >= log.settings.state_every;
+        Ok(due.then_some(Due { checkpoints }))
+    }
+
+    /// Writes `state` unless that was done, and no more.
+    pub(crate) async fn finish(
+        &mut self,
+        log: &LogStore,
+        state: &LakeState,
+    ) -> Result<Kept, KeepError> {
+        let last = self.pointer(log).await?.states.last();
+        if last.map(|mark| mark.version) == state.version {
+            return Ok(Kept::default());
+        }
+        self.write(log, state, Due { checkpoints: false }).await
+    }
+
+    /// Writes `state`, whose projections are all put, and what else is due.
+    pub(crate) async fn write(
+        &mut self,
+        log: &LogStore,
+        state: &LakeState,
+        due: Due,
+    ) -> Result<Kept, KeepError> {
+        let pointer = self.pointer(log).await?;
+        let mut mark = StateMark {
+            version: state.version.expect("a claimed lake has a version"),
+            at: log.clock.now_ms(),
+            checkpoints: BTreeMap::new(),
+        };
+        if due.checkpoints {
+            let last = last_checkpoint(pointer).cloned();
+            mark.checkpoints = write_checkpoints(log, state, last.as_ref()).await?;
+        }
+        log.store
+            .put(&paths::state(mark.version), encode_state(state).into())
+            .await?;
+        let mut next = pointer.clone();
+        next.states.retain(|earlier| earlier.version < mark.version);
+        next.states.push(mark);
+        put_pointer(log, &next).await?;
+        *pointer = next;
+        let deleted = if due.checkpoints {
+            clean(log, pointer).await?
+        } else {
+            0
+        };
+        Ok(Kept {
+            state: true,
+            checkpoints: due.checkpoints,
+            deleted,
+        })
+    }
+
+    async fn pointer(&mut self, log: &LogStore) -> Result<&mut StatePointer, KeepError> {
         if self.pointer.is_none() {
-            let found = match shared.store.get(&paths::state_pointer()).await {
-                Ok(found) => Some(found.bytes().await?),
-                Err(object_store::Error::NotFound { .. }) => None,
-                Err(error) => return Err(error.into()),
-            };
-            // One that can't be read is written anew; the states themselves are found by listing.
-            let read = found.and_then(|bytes| serde_json::from_slice(&bytes).ok());
-            self.pointer = Some(read.unwrap_or_default());
+            self.pointer = Some(read_pointer(log).await?);
         }
         Ok(self.pointer.as_mut().expect("it was just read"))
     }
@@ -161,19 +126,10 @@ fn last_checkpoint(pointer: &StatePointer) -> Option<&StateMark> {
         .find(|mark| !mark.checkpoints.is_empty())
 }
 
-async fn put_pointer(shared: &Shared, pointer: &StatePointer) -> Result<(), KeepError> {
-    let json = serde_json::to_vec(pointer).expect("a pointer is plain data");
-    shared
-        .store
-        .put(&paths::state_pointer(), json.into())
-        .await?;
-    Ok(())
-}
-
 /// Writes a checkpoint of every table that has changed since `last`; returns at which version of
 /// each table's own log its newest one stands.
 async fn write_checkpoints(
-    shared: &Shared,
+    log: &LogStore,
     state: &LakeState,
     last: Option<&StateMark>,
 ) -> Result<BTreeMap<Table, u64>, KeepError> {
@@ -185,7 +141,7 @@ async fn write_checkpoints(
         };
         let unchanged = last.and_then(|mark| mark.checkpoints.get(&table)) == Some(&version);
         if !unchanged && version > 0 {
-            write_checkpoint(shared, state, table, version).await?;
+            write_checkpoint(log, state, table, version).await?;
         }
         written.insert(table, version);
     }
@@ -193,7 +149,7 @@ async fn write_checkpoints(
 }
 
 async fn write_checkpoint(
-    shared: &Shared,
+    log: &LogStore,
     state: &LakeState,
     table: Table,
     version: u64,
@@ -208,12 +164,10 @@ async fn write_checkpoint(
         "sizeInBytes": body.len(),
         "numOfAddFiles": state.files(table).count(),
     });
-    shared
-        .store
+    log.store
         .put(&paths::checkpoint(table, version), body.into())
         .await?;
-    shared
-        .store
+    log.store
         .put(&paths::last_checkpoint(table), hint.to_string().into())
         .await?;
     Ok(())

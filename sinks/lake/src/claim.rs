@@ -9,8 +9,9 @@ use thiserror::Error;
 use tidegauge_tables::{Commit, CommitKind, LakeState, LogError};
 
 use crate::clock::Clock;
-use crate::commit::{Committer, Entry, LogSettings, Outcome, Shared, put_entry};
+use crate::commit::{Committer, Entry, Outcome, put_entry};
 use crate::encode::Values;
+use crate::log_store::{LogSettings, LogStore};
 use crate::project::History;
 
 /// Why a lake could not be claimed.
@@ -43,38 +44,39 @@ impl Committer {
         settings: LogSettings,
         values: Values,
     ) -> Result<(Self, Arc<LakeState>), ClaimError> {
-        let shared = Shared::new(store, clock, rng, settings);
-        let (state, history) = claim_next(&shared, values).await?;
+        let log = LogStore::new(store, clock, rng, settings);
+        let (state, history) = claim_next(&log, values).await?;
         tracing::info!(
             version = state.version,
             generation = state.generation,
             "lake claimed"
         );
-        let committer = Self::begin(shared, state);
-        committer.recover_projections(&history).await;
-        Ok((committer.clone(), committer.state()))
+        history.put_missing(&log).await;
+        let committer = Self::begin(log, state);
+        let state = committer.state();
+        Ok((committer, state))
     }
 }
 
 /// Puts a claim after the newest entry; returns the state it makes and what led there.
-async fn claim_next(shared: &Shared, values: Values) -> Result<(LakeState, History), LogError> {
+async fn claim_next(log: &LogStore, values: Values) -> Result<(LakeState, History), LogError> {
     loop {
-        let (base, mut entries) = shared.reader.open_with_entries().await?;
+        let (base, mut entries) = log.reader.open_with_entries().await?;
         let mut state = base.clone();
         for (version, commit) in &entries {
             state.apply(*version, commit);
         }
         let claim = Commit {
             generation: state.generation + 1,
-            nonce: shared.nonce(),
-            at: shared.clock.now_ms(),
+            nonce: log.nonce(),
+            at: log.clock.now_ms(),
             kind: CommitKind::Claim {
                 compact: values == Values::Compact,
             },
             files: BTreeMap::new(),
         };
         let entry = Entry::after(&state, claim);
-        match put_entry(shared, &entry).await? {
+        match put_entry(log, &entry).await? {
             Outcome::Ours => {
                 state.apply(entry.version, &entry.commit);
                 entries.push((entry.version, entry.commit));

@@ -11,52 +11,20 @@ mod writer;
 
 use std::sync::Arc;
 
-use object_store::ObjectStore;
-use object_store::path::Path;
-use parking_lot::Mutex;
-use rand::rngs::SmallRng;
-use rand::{Rng, SeedableRng};
-use serde::{Deserialize, Serialize};
 use thiserror::Error;
-use tidegauge_tables::{Commit, LakeState, LogError, LogReader};
+use tidegauge_tables::{Commit, LakeState, LogError};
 use tokio::sync::{Notify, watch};
 use uuid::Uuid;
 
-use crate::checkpoint::Keeping;
-use crate::clock::Clock;
+use crate::checkpoint::{KeepError, Keeping, Kept};
+use crate::log_store::LogStore;
 use crate::project::Projections;
-use crate::store::RetrySettings;
 pub use draft::{Draft, DraftError};
 use writer::Writer;
 pub(crate) use writer::{Entry, Outcome, put_entry};
 
 /// How many projections may wait before commits wait for them.
 const MOST_PROJECTIONS: usize = 512;
-
-/// How the log is kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct LogSettings {
-    /// Commits between two full states: as many entries are read when the lake is opened.
-    pub state_every: u64,
-    /// Commits between two Delta checkpoints, and clean-ups.
-    pub checkpoint_every: u64,
-    /// How long entries are kept after a checkpoint has made them superfluous, milliseconds.
-    pub log_grace_ms: i64,
-    /// How the commit's put is made again.
-    pub retry: RetrySettings,
-}
-
-impl Default for LogSettings {
-    fn default() -> Self {
-        Self {
-            state_every: 20,
-            checkpoint_every: 100,
-            log_grace_ms: 3_600_000,
-            retry: RetrySettings::default(),
-        }
-    }
-}
 
 /// Why a commit did not take place.
 #[derive(Debug, Error)]
@@ -89,31 +57,33 @@ pub enum CommitError {
 /// The single writer of a lake. Clones are handles to the same one.
 #[derive(Clone, Debug)]
 pub struct Committer {
-    pub(crate) shared: Arc<Shared>,
+    shared: Arc<Shared>,
 }
 
 #[derive(Debug)]
-pub(crate) struct Shared {
-    pub(crate) store: Arc<dyn ObjectStore>,
-    pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) settings: LogSettings,
-    pub(crate) reader: LogReader,
+struct Shared {
+    log: LogStore,
     /// Whoever holds it may put the next entry.
     writer: tokio::sync::Mutex<Writer>,
-    rng: Mutex<SmallRng>,
     state: watch::Sender<Arc<LakeState>>,
-    pub(crate) projections: Projections,
+    projections: Projections,
     /// Tells the background work that there is some.
-    pub(crate) work: Notify,
+    work: Notify,
     /// Held by whoever writes states and checkpoints.
-    pub(crate) keeping: tokio::sync::Mutex<Keeping>,
+    keeping: tokio::sync::Mutex<Keeping>,
 }
 
 impl Committer {
     /// A committer that goes on from `state`, which must end in its own claim.
-    pub(crate) fn begin(mut shared: Shared, state: LakeState) -> Self {
-        *shared.writer.get_mut() = Writer::new(state.generation);
-        shared.state.send_replace(Arc::new(state));
+    pub(crate) fn begin(log: LogStore, state: LakeState) -> Self {
+        let shared = Shared {
+            log,
+            writer: tokio::sync::Mutex::new(Writer::new(state.generation)),
+            state: watch::Sender::new(Arc::new(state)),
+            projections: Projections::default(),
+            work: Notify::new(),
+            keeping: tokio::sync::Mutex::default(),
+        };
         Self {
             shared: Arc::new(shared),
         }
@@ -149,8 +119,8 @@ impl Committer {
         draft.check(&state)?;
         let commit = Commit {
             generation: state.generation,
-            nonce: self.shared.nonce(),
-            at: self.shared.clock.now_ms(),
+            nonce: self.nonce(),
+            at: self.shared.log.clock.now_ms(),
             kind: draft.kind,
             files: draft.files,
         };
@@ -159,9 +129,64 @@ impl Committer {
         Ok(self.state())
     }
 
+    /// Puts all projections that wait; other engines then see the lake as of the last commit.
+    pub async fn project(&self) {
+        self.shared.projections.put_all(&self.shared.log).await;
+    }
+
+    /// Runs for ever: puts projections and tidies the log after each commit that gives cause to.
+    pub async fn work(&self) {
+        loop {
+            self.shared.work.notified().await;
+            self.project().await;
+            if let Err(error) = self.keep().await {
+                tracing::warn!(error = &error as &dyn std::error::Error, "log not tidied");
+            }
+        }
+    }
+
+    /// Tidies the log if it is time to: writes a full state, checkpoints, deletes old entries.
+    ///
+    /// # Errors
+    /// If the store refuses. Trying again later is enough.
+    pub async fn keep(&self) -> Result<Kept, KeepError> {
+        let log = &self.shared.log;
+        let mut keeping = self.shared.keeping.lock().await;
+        let Some(due) = keeping.due(log, &self.state()).await? else {
+            return Ok(Kept::default());
+        };
+        let state = self.projected_state().await;
+        keeping.write(log, &state, due).await
+    }
+
+    /// Finishes all that waits and writes a full state, so that the next start is quick. For a
+    /// clean stop.
+    ///
+    /// # Errors
+    /// If the store refuses; nothing is lost by that.
+    pub async fn finish(&self) -> Result<Kept, KeepError> {
+        let log = &self.shared.log;
+        let mut keeping = self.shared.keeping.lock().await;
+        let state = self.projected_state().await;
+        keeping.finish(log, &state).await
+    }
+
+    /// An id that no other has.
+    pub(crate) fn nonce(&self) -> Uuid {
+        self.shared.log.nonce()
+    }
+
+    /// The newest state, once all projections up to it are put.
+    async fn projected_state(&self) -> Arc<LakeState> {
+        let state = self.state();
+        // All commits up to this state are in the queue.
+        self.project().await;
+        state
+    }
+
     /// Brings what was begun to its end.
     async fn settle(&self, writer: &mut Writer) -> Result<(), CommitError> {
-        let Some((version, commit)) = writer.settle(&self.shared).await? else {
+        let Some((version, commit)) = writer.settle(&self.shared.log).await? else {
             return Ok(());
         };
         self.shared.state.send_modify(|state| {
@@ -172,36 +197,5 @@ impl Committer {
         });
         self.shared.work.notify_one();
         Ok(())
-    }
-}
-
-impl Shared {
-    /// The parts of a committer that has not claimed the lake yet.
-    pub(crate) fn new(
-        store: Arc<dyn ObjectStore>,
-        clock: Arc<dyn Clock>,
-        rng: SmallRng,
-        settings: LogSettings,
-    ) -> Self {
-        Self {
-            reader: LogReader::new(Arc::clone(&store), &Path::default()),
-            store,
-            clock,
-            settings,
-            writer: tokio::sync::Mutex::new(Writer::new(0)),
-            rng: Mutex::new(rng),
-            state: watch::Sender::default(),
-            projections: Projections::default(),
-            work: Notify::new(),
-            keeping: tokio::sync::Mutex::default(),
-        }
-    }
-
-    pub(crate) fn nonce(&self) -> Uuid {
-        uuid::Builder::from_random_bytes(self.rng.lock().random()).into_uuid()
-    }
-
-    pub(crate) fn fork_rng(&self) -> SmallRng {
-        SmallRng::from_rng(&mut *self.rng.lock())
     }
 }

@@ -14,8 +14,8 @@ use parking_lot::Mutex;
 use serde::Deserialize;
 use tidegauge_tables::{Commit, LakeState, Table, Txn, paths};
 
-use crate::commit::{Committer, Shared};
 use crate::log::{making_entry, projected_entry};
+use crate::log_store::LogStore;
 
 /// Commits whose projections are not put yet, in order.
 #[derive(Debug, Default)]
@@ -58,6 +58,23 @@ impl Projections {
         self.queue.lock().len()
     }
 
+    /// Puts all that wait, in order.
+    pub(crate) async fn put_all(&self, log: &LogStore) {
+        let _putting = self.putting.lock().await;
+        while let Some(waiting) = self.first() {
+            for (table, table_version) in &waiting.tables {
+                let bytes = projected_entry(waiting.version, &waiting.commit, *table);
+                let projection = Projection {
+                    lake_version: Some(waiting.version),
+                    bytes: bytes.expect("the commit changes the table"),
+                };
+                put(log, *table, *table_version, &projection).await;
+            }
+            // Only now, so that a call that is dropped half-way is made again as a whole.
+            self.queue.lock().pop_front();
+        }
+    }
+
     fn first(&self) -> Option<Arc<Waiting>> {
         self.queue.lock().front().cloned()
     }
@@ -71,6 +88,24 @@ pub(crate) struct History {
 }
 
 impl History {
+    /// Puts what earlier writers have not come to put.
+    pub(crate) async fn put_missing(&self, log: &LogStore) {
+        for table in Table::ALL
+            .into_iter()
+            .filter(|table| *table != Table::Samples)
+        {
+            let (first, projections) = self.projections(table);
+            let mut missing = projections.len();
+            // They are put in order: below one that is there, none is missing.
+            while missing > 0 && !exists(log, table, first + missing as u64 - 1).await {
+                missing -= 1;
+            }
+            for (projection, version) in projections.iter().zip(first..).skip(missing) {
+                put(log, table, version, projection).await;
+            }
+        }
+    }
+
     /// All entries of the own log of `table` that may be missing, in order from the version given.
     fn projections(&self, table: Table) -> (u64, Vec<Projection>) {
         let mut projections = Vec::new();
@@ -108,69 +143,27 @@ struct Projection {
     bytes: Bytes,
 }
 
-impl Committer {
-    /// Puts all projections that wait; other engines then see the lake as of the last commit.
-    pub async fn project(&self) {
-        let _putting = self.shared.projections.putting.lock().await;
-        while let Some(waiting) = self.shared.projections.first() {
-            for (table, table_version) in &waiting.tables {
-                let bytes = projected_entry(waiting.version, &waiting.commit, *table);
-                let projection = Projection {
-                    lake_version: Some(waiting.version),
-                    bytes: bytes.expect("the commit changes the table"),
-                };
-                put(&self.shared, *table, *table_version, &projection).await;
-            }
-            // Only now, so that a call that is dropped half-way is made again as a whole.
-            self.shared.projections.queue.lock().pop_front();
-        }
-    }
-
-    /// Puts what earlier writers have not come to put.
-    pub(crate) async fn recover_projections(&self, history: &History) {
-        for table in Table::ALL
-            .into_iter()
-            .filter(|table| *table != Table::Samples)
-        {
-            let (first, projections) = history.projections(table);
-            let mut missing = projections.len();
-            // They are put in order: below one that is there, none is missing.
-            while missing > 0 && !exists(&self.shared, table, first + missing as u64 - 1).await {
-                missing -= 1;
-            }
-            for (projection, version) in projections.iter().zip(first..).skip(missing) {
-                put(&self.shared, table, version, projection).await;
-            }
-        }
-    }
-}
-
 fn entries(state: &LakeState, table: Table) -> u64 {
     state.tables.get(&table).map_or(0, |table| table.entries)
 }
 
-async fn exists(shared: &Shared, table: Table, version: u64) -> bool {
-    shared
-        .store
-        .head(&paths::entry(table, version))
-        .await
-        .is_ok()
+async fn exists(log: &LogStore, table: Table, version: u64) -> bool {
+    log.store.head(&paths::entry(table, version)).await.is_ok()
 }
 
 /// Puts one entry of the own log of `table`, or finds it there.
-async fn put(shared: &Shared, table: Table, version: u64, projection: &Projection) {
+async fn put(log: &LogStore, table: Table, version: u64, projection: &Projection) {
     let path = paths::entry(table, version);
-    let mut rng = shared.fork_rng();
     for failures in 1.. {
         let body = PutPayload::from_bytes(projection.bytes.clone());
-        let Err(error) = shared
+        let Err(error) = log
             .store
             .put_opts(&path, body, PutMode::Create.into())
             .await
         else {
             return;
         };
-        let found = match shared.store.get(&path).await {
+        let found = match log.store.get(&path).await {
             Ok(found) => found.bytes().await,
             Err(error) => Err(error),
         };
@@ -185,8 +178,7 @@ async fn put(shared: &Shared, table: Table, version: u64, projection: &Projectio
             Err(error) => tracing::warn!(%path, %error, "reading back a projection failed"),
         }
         tracing::debug!(%path, %error, failures, "putting a projection failed");
-        let wait = shared.settings.retry.backoff(failures, &mut rng);
-        shared.clock.sleep(wait).await;
+        log.back_off(failures).await;
     }
 }
 

@@ -240,7 +240,7 @@ impl Upkeep {
     }
 
     fn id(&self) -> Uuid {
-        self.committer.shared.nonce()
+        self.committer.nonce()
     }
 
     /// Commits what was computed from `state`.

@@ -1,23 +1,23 @@
 //! The running agent: one thread looks at the machine, one delivers.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use rand::rngs::SmallRng;
-use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use crate::collect::{self, Collectors, Machine};
-use crate::counters::{self, AgentStats, Counters, add};
+use crate::counters::{self, AgentStats, add};
 use crate::deliver;
 use crate::encode::{Body, encode};
+use crate::error::AgentError;
 use crate::outlet::Outlet;
 use crate::scrape::Scrape;
-use crate::settings::{AgentSettings, SettingsError};
-use crate::spool::{Spool, SpoolError};
+use crate::settings::AgentSettings;
+use crate::shared::Shared;
+use crate::spool::Spool;
 
 /// The wall clock in milliseconds since the Unix epoch.
 pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
@@ -28,54 +28,11 @@ const FLUSH: Duration = Duration::from_millis(1500);
 /// Fast and small; scrapes look alike, so more effort brings little.
 const ZSTD_LEVEL: i32 = 1;
 
-/// Why an agent can't be started.
-#[derive(Debug, thiserror::Error)]
-pub enum AgentError {
-    /// The settings make no sense.
-    #[error(transparent)]
-    Settings(#[from] SettingsError),
-    /// The buffer can't be used.
-    #[error(transparent)]
-    Spool(#[from] SpoolError),
-    /// librdkafka refuses its settings.
-    #[error("making a Kafka producer: {0}; look at the agent's `kafka` settings")]
-    Kafka(#[from] rdkafka::error::KafkaError),
-    /// No HTTP client.
-    #[error(
-        "making an HTTP client: {0}; look at this machine's TLS certificates and proxy variables"
-    )]
-    Http(#[from] reqwest::Error),
-    /// No thread.
-    #[error("starting the agent's threads: {0}; look at this user's limits")]
-    Thread(#[from] std::io::Error),
-}
-
 /// A running host agent. Dropping it stops it as [`Agent::stop`] does.
 pub struct Agent {
     shared: Arc<Shared>,
     scraper: Option<JoinHandle<()>>,
     deliverer: Option<JoinHandle<()>>,
-}
-
-/// What the two threads share.
-pub(crate) struct Shared {
-    pub(crate) counters: Counters,
-    pub(crate) wake: Notify,
-    /// Set to when delivering has to end.
-    pub(crate) stop: watch::Sender<Option<Instant>>,
-    spool: Mutex<Spool>,
-    scraper_done: AtomicBool,
-}
-
-impl Shared {
-    pub(crate) fn spool(&self) -> MutexGuard<'_, Spool> {
-        self.spool.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Whether nothing more will come.
-    pub(crate) fn scraper_is_done(&self) -> bool {
-        self.scraper_done.load(Ordering::Acquire)
-    }
 }
 
 impl Agent {
@@ -88,13 +45,8 @@ impl Agent {
         settings.check()?;
         let instance = settings.instance.clone().unwrap_or_else(collect::hostname);
         let outlet = Outlet::open(&settings, &instance)?;
-        let shared = Arc::new(Shared {
-            counters: Counters::default(),
-            wake: Notify::new(),
-            stop: watch::Sender::new(None),
-            spool: Mutex::new(Spool::open(&settings.buffer_dir, settings.buffer_bytes)?),
-            scraper_done: AtomicBool::new(false),
-        });
+        let spool = Spool::open(&settings.buffer_dir, settings.buffer_bytes)?;
+        let shared = Arc::new(Shared::new(spool));
         let mut agent = Self {
             shared: Arc::clone(&shared),
             scraper: None,
@@ -137,7 +89,7 @@ impl Agent {
             join(scraper);
         }
         // Only now an empty spool stays empty.
-        self.shared.scraper_done.store(true, Ordering::Release);
+        self.shared.end_of_scraping();
         self.shared.wake.notify_one();
         if let Some(deliverer) = self.deliverer.take() {
             join(deliverer);

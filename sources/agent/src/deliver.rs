@@ -7,10 +7,10 @@ use rand::rngs::SmallRng;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::agent::Shared;
 use crate::backoff::Backoff;
 use crate::counters::add;
 use crate::outlet::{Outcome, Outlet};
+use crate::shared::Shared;
 use crate::spool::Entry;
 
 /// How much is under way at once.

@@ -14,12 +14,15 @@ mod collect;
 mod counters;
 mod deliver;
 mod encode;
+mod error;
 mod outlet;
 mod scrape;
 mod settings;
+mod shared;
 mod spool;
 
-pub use agent::{Agent, AgentError, Clock};
+pub use agent::{Agent, Clock};
 pub use counters::AgentStats;
+pub use error::AgentError;
 pub use settings::{AgentSettings, SettingsError};
 pub use spool::SpoolError;

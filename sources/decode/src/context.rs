@@ -26,6 +26,9 @@ pub(crate) struct Fault {
     pub(crate) at: usize,
 }
 
+/// Why an item is refused: for counts, and in words.
+pub(crate) type Refused = (RejectReason, String);
+
 /// How far results had come, to go back there if what follows turns out broken.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Mark {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use tidegauge_model::{HOUR_MS, Limits, MINUTE_MS, Partition, RejectReason};
 
 use crate::compress::{Decompressor, Encoding, Failure};
-use crate::context::Context;
+use crate::context::{Context, Refused};
 use crate::intern::{Interner, Rules};
 use crate::record::{Decoded, Format, Record};
 use crate::relabel::Relabel;
@@ -187,8 +187,6 @@ impl Decoder {
         }
     }
 }
-
-type Refused = (RejectReason, String);
 
 /// What the record is and its bytes without compression.
 fn body<'b>(

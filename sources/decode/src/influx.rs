@@ -16,7 +16,7 @@ use std::borrow::Cow;
 
 use tidegauge_model::RejectReason;
 
-use crate::context::{Context, Fault};
+use crate::context::{Context, Fault, Refused};
 use crate::intern::Keys;
 use crate::number::{decimal, number};
 use crate::relabel::Labels;
@@ -321,8 +321,6 @@ impl<'a> Lines<'a, '_> {
             .map_err(|refused| (refused.reason, refused.detail))
     }
 }
-
-type Refused = (RejectReason, String);
 
 /// A number, integer or boolean at the start of `text`, and its length.
 #[inline]

@@ -17,7 +17,7 @@ use std::borrow::Cow;
 
 use tidegauge_model::{Metadata, MetricType, RejectReason};
 
-use crate::context::{Context, Fault};
+use crate::context::{Context, Fault, Refused};
 use crate::intern::Keys;
 use crate::number::{decimal, number, whole_number};
 use crate::relabel::Labels;
@@ -88,8 +88,6 @@ struct Object<'a> {
     cuts: Vec<Cuts>,
     refused: Option<Refused>,
 }
-
-type Refused = (RejectReason, String);
 
 impl<'a> Json<'a, '_> {
     /// Goes to the next line that opens a document; false if there is none.

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 
 use tidegauge_model::{Metadata, MetricType, RejectReason};
 
-use crate::context::{Context, Fault, valid_time};
+use crate::context::{Context, Fault, Refused, valid_time};
 use crate::intern::Keys;
 use crate::protobuf::{Reader, fault};
 use crate::relabel::Labels;
@@ -208,8 +208,6 @@ fn unexpected(
     let _no_labels_left = points(context, target, &tail, item)?;
     Ok(())
 }
-
-type Refused = (RejectReason, String);
 
 fn new_series(
     context: &mut Context<'_>,

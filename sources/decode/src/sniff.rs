@@ -2,6 +2,7 @@
 
 use tidegauge_model::RejectReason;
 
+use crate::context::Refused;
 use crate::protobuf::{Reader, Value};
 use crate::record::Record;
 use crate::time::Precision;
@@ -20,7 +21,7 @@ pub(crate) enum Wire {
 const LOOK_AT: usize = 128;
 
 /// What the header says; none if it leaves it open.
-pub(crate) fn header(record: &Record<'_>) -> Result<Option<Wire>, (RejectReason, String)> {
+pub(crate) fn header(record: &Record<'_>) -> Result<Option<Wire>, Refused> {
     let Some(header) = record.content_type else {
         return Ok(None);
     };

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::doors::Door;
+use crate::door::Door;
 
 /// Counts of all doors since the start.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

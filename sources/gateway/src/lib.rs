@@ -21,6 +21,7 @@
 
 mod counters;
 mod cut;
+mod door;
 mod doors;
 mod error;
 mod gateway;

@@ -20,6 +20,7 @@
 
 mod census;
 mod error;
+mod hooks;
 mod lane;
 mod losses;
 mod native;
@@ -31,14 +32,17 @@ mod settings;
 mod share;
 mod shared;
 mod source;
+mod topic_settings;
 mod topics;
 mod verdict;
 mod watch;
 
 pub use error::SourceError;
+pub use hooks::{Clock, Wake};
 pub use properties::Properties;
-pub use settings::{OnLost, Settings, StartAt, TopicSettings};
+pub use settings::{OnLost, Settings, StartAt};
 pub use share::{WorkerShare, owner};
 pub use shared::{Blocked, PartitionLag, SourceStats, Trouble};
-pub use source::{Clock, KafkaSource, Wake};
+pub use source::KafkaSource;
+pub use topic_settings::TopicSettings;
 pub use verdict::{Loss, LossCause};

@@ -8,8 +8,8 @@ use crossbeam_channel::{SendTimeoutError, Sender};
 use tidegauge_model::SourceEvent;
 
 use crate::error::SourceError;
+use crate::hooks::Wake;
 use crate::shared::Shared;
-use crate::source::Wake;
 
 /// Why the reader ends.
 #[derive(Debug)]

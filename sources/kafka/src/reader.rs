@@ -13,13 +13,13 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender};
 use tidegauge_model::{Partition, PartitionCut, SourceEvent};
 
+use crate::hooks::Clock;
 use crate::lane::{Lane, Phase, Verified};
 use crate::native::{BEGINNING, Batch, Client, Code, END, Message, Queue, Topic};
 use crate::outlet::{Halt, Outlet};
 use crate::settings::{Settings, StartAt};
 use crate::share::WorkerShare;
 use crate::shared::{Blocked, PartitionLag, Shared, SourceStats, Trouble};
-use crate::source::Clock;
 use crate::topics::Topics;
 use crate::verdict::Doubt;
 use crate::watch::{Ask, Told};

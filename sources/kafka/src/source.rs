@@ -9,6 +9,7 @@ use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use tidegauge_model::{Partition, PartitionCut, SourceEvent};
 
 use crate::error::SourceError;
+use crate::hooks::{Clock, Wake};
 use crate::native::admin::Asker;
 use crate::native::{Client, Queue};
 use crate::outlet::Outlet;
@@ -18,12 +19,6 @@ use crate::share::WorkerShare;
 use crate::shared::{PartitionLag, Shared, SourceStats, Trouble};
 use crate::topics::Topics;
 use crate::watch::Watcher;
-
-/// Tells the wall clock, in milliseconds since the Unix epoch.
-pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
-
-/// Wakes the worker that drains the events.
-pub type Wake = Arc<dyn Fn() + Send + Sync>;
 
 /// How long a stop waits for the threads. They end alone if a broker's name service holds one up.
 const STOP_WAIT: Duration = Duration::from_millis(900);
@@ -64,7 +59,7 @@ impl KafkaSource {
     ) -> Result<Self, SourceError> {
         settings.check()?;
         let wait = Duration::from_millis(settings.start_wait_ms);
-        let topics = Arc::new(Topics::new(&settings)?);
+        let topics = Arc::new(Topics::new(&settings.topics)?);
         let client = Client::new(&settings.properties())?;
         let (stop, shared) = (
             Arc::new(AtomicBool::new(false)),

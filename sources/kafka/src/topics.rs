@@ -6,7 +6,7 @@ use regex::Regex;
 use tidegauge_decode::{Format, Relabel};
 
 use crate::error::SourceError;
-use crate::settings::{Settings, TopicSettings};
+use crate::topic_settings::TopicSettings;
 
 /// Names that a regex never fits: brokers' own topics and ours.
 const INTERNAL: [&str; 2] = ["__", "tidegauge."];
@@ -33,14 +33,10 @@ enum Fits {
 }
 
 impl Topics {
-    pub(crate) fn new(settings: &Settings) -> Result<Self, SourceError> {
+    pub(crate) fn new(topics: &[TopicSettings]) -> Result<Self, SourceError> {
         let compile = |topic: &TopicSettings| Ok((fits(topic)?, Arc::new(rule(topic)?)));
         Ok(Self {
-            rules: settings
-                .topics
-                .iter()
-                .map(compile)
-                .collect::<Result<_, _>>()?,
+            rules: topics.iter().map(compile).collect::<Result<_, _>>()?,
         })
     }
 
@@ -134,11 +130,8 @@ mod tests {
             regex: Some(".*".into()),
             ..TopicSettings::default()
         };
-        let topics = Topics::new(&Settings {
-            topics: vec![named("m", "one"), regex, named("__own", "two")],
-            ..Settings::default()
-        })
-        .expect("valid");
+        let topics = Topics::new(&[named("m", "one"), regex, named("__own", "two")]);
+        let topics = topics.expect("valid");
         let tenant = |name| topics.rule(name).map(|rule| rule.tenant.as_str());
         assert_eq!(tenant("m"), Some("one"));
         assert_eq!(tenant("mm"), Some("default"));

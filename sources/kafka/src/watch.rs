@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use tidegauge_model::Partition;
 
+use crate::hooks::Clock;
 use crate::native::admin::{Asker, Edge, EdgeAnswer, TopicState};
-use crate::source::Clock;
 use crate::topics::Topics;
 
 /// What the reader wants to know.

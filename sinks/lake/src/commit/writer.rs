@@ -5,8 +5,9 @@ use object_store::{ObjectStore, PutMode, PutPayload};
 use tidegauge_tables::{Commit, LakeState, LogError, Table, parse_commit, paths};
 use uuid::Uuid;
 
-use super::{CommitError, Shared};
+use super::CommitError;
 use crate::log::lake_entry;
+use crate::log_store::LogStore;
 
 /// An entry on its way.
 #[derive(Clone, Debug)]
@@ -72,7 +73,7 @@ impl Writer {
     /// Brings the entry that was begun, if any, to its end; returns it if it stands.
     pub(super) async fn settle(
         &mut self,
-        shared: &Shared,
+        log: &LogStore,
     ) -> Result<Option<(u64, Commit)>, CommitError> {
         if let Some((by_generation, version)) = self.fenced {
             return Err(CommitError::Fenced {
@@ -85,14 +86,14 @@ impl Writer {
         };
         let version = entry.version;
         let unsettled = |source| CommitError::Unsettled { version, source };
-        let by_generation = match put_entry(shared, entry).await.map_err(unsettled)? {
+        let by_generation = match put_entry(log, entry).await.map_err(unsettled)? {
             Outcome::Ours => {
                 let entry = self.pending.take().expect("it was there");
                 return Ok(Some((version, entry.commit)));
             }
             Outcome::Theirs(commit) => commit.generation,
             Outcome::Past => {
-                let newest = shared.reader.open().await.map_err(unsettled)?;
+                let newest = log.reader.open().await.map_err(unsettled)?;
                 newest.generation
             }
         };
@@ -107,12 +108,11 @@ impl Writer {
 }
 
 /// Puts `entry` until it is known to stand, or known never to.
-pub(crate) async fn put_entry(shared: &Shared, entry: &Entry) -> Result<Outcome, LogError> {
+pub(crate) async fn put_entry(log: &LogStore, entry: &Entry) -> Result<Outcome, LogError> {
     let path = paths::entry(Table::Samples, entry.version);
-    let mut rng = shared.fork_rng();
     for failures in 1.. {
         let body = PutPayload::from_bytes(entry.bytes.clone());
-        match shared
+        match log
             .store
             .put_opts(&path, body, PutMode::Create.into())
             .await
@@ -121,18 +121,15 @@ pub(crate) async fn put_entry(shared: &Shared, entry: &Entry) -> Result<Outcome,
             // Whatever the error says, only the log knows.
             Err(error) => tracing::debug!(%path, %error, failures, "the commit's put is open"),
         }
-        match shared.reader.entry(entry.version).await? {
+        match log.reader.entry(entry.version).await? {
             Some(found) if found == entry.bytes => break,
             Some(found) => return theirs(entry.version, &found),
-            None => {
-                let wait = shared.settings.retry.backoff(failures, &mut rng);
-                shared.clock.sleep(wait).await;
-            }
+            None => log.back_off(failures).await,
         }
     }
     // A version that was cleaned up can be put again; but then so was the one before it.
     let parent = entry.version.checked_sub(1);
-    let stands = shared.reader.still_holds(parent, entry.parent).await?;
+    let stands = log.reader.still_holds(parent, entry.parent).await?;
     Ok(if stands { Outcome::Ours } else { Outcome::Past })
 }
 

@@ -7,7 +7,7 @@ use reqwest::{Client, Response, StatusCode};
 use url::Url;
 
 use super::{Failure, Outcome};
-use crate::agent::AgentError;
+use crate::error::AgentError;
 use crate::settings::AgentSettings;
 use crate::spool::Entry;
 

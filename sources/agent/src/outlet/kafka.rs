@@ -9,7 +9,7 @@ use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord, Producer};
 
 use super::{Failure, Outcome};
-use crate::agent::AgentError;
+use crate::error::AgentError;
 use crate::settings::AgentSettings;
 use crate::spool::Entry;
 

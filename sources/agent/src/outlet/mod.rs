@@ -5,7 +5,7 @@ mod kafka;
 
 use std::time::Duration;
 
-use crate::agent::AgentError;
+use crate::error::AgentError;
 use crate::settings::{AgentSettings, Destination};
 use crate::spool::Entry;
 

@@ -6,7 +6,7 @@ use std::fmt::Write;
 use tidegauge_model::RejectReason;
 
 use super::names::label_name;
-use super::points::Refused;
+use crate::context::Refused;
 use crate::protobuf::{Reader, Value};
 use crate::relabel::Labels;
 

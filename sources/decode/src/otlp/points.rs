@@ -7,7 +7,7 @@ use tidegauge_model::{Metadata, MetricType, RejectReason, stale};
 use super::attributes::{identity, labels, others};
 use super::names::{metric_name, unit_name};
 use super::{Request, Resource, Walk};
-use crate::context::valid_time;
+use crate::context::{Refused, valid_time};
 use crate::intern::Keys;
 use crate::protobuf::{Reader, Value};
 use crate::relabel::Labels;
@@ -422,7 +422,6 @@ impl Request<'_, '_> {
     }
 }
 
-pub(super) type Refused = (RejectReason, String);
 type Taken = Result<(), Refused>;
 
 /// None if the resource is not identified or has nothing else to say.

@@ -13,7 +13,8 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use tidegauge_decode::Precision;
 
-use super::{Door, push, refuse, summary};
+use super::way::{push, refuse, summary};
+use crate::door::Door;
 use crate::error::PushError;
 use crate::gateway::{Gateway, Pushed};
 

@@ -7,7 +7,8 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
-use super::{Door, push, refuse};
+use super::way::{push, refuse};
+use crate::door::Door;
 use crate::gateway::{Gateway, Pushed};
 
 /// What the sender is told.

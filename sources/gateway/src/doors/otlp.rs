@@ -7,7 +7,8 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
-use super::{Door, push, refuse, summary};
+use super::way::{push, refuse, summary};
+use crate::door::Door;
 use crate::error::PushError;
 use crate::gateway::{Gateway, Pushed};
 use crate::request::Request;

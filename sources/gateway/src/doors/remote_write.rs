@@ -9,7 +9,8 @@ use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 
-use super::{Door, push, refuse, summary};
+use super::way::{push, refuse, summary};
+use crate::door::Door;
 use crate::error::PushError;
 use crate::gateway::Gateway;
 use crate::request::Request;
