@@ -1,10 +1,12 @@
 //! End to end: the real binary, its embedded broker, real producers, real crashes. What SQL answers,
 //! and what the lake holds at the end, read back file by file, is compared with a naive oracle.
 //!
-//! `E2E_SEED` sets the seed of what is random. `E2E_KEEP=DIR` keeps the lakes of `hour` and
-//! `disturbed` with what was sent, for `tests/foreign/check.py` to read as other engines do.
+//! `E2E_SEED` sets the seed of what is random. `E2E_KEEP=DIR` keeps the lakes of `hour`,
+//! `disturbed` and `compact` with what was sent, for `tests/foreign/check.py` to read as other engines do.
 
+mod bucket;
 mod cluster;
+mod compact;
 mod crash;
 mod disturbed;
 #[allow(dead_code, reason = "other tests use the rest")]

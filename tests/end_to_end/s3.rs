@@ -1,6 +1,8 @@
 //! A lake on S3: everything as on a local disk, and what only a server far away can do to us.
 //!
-//! `E2E_SEED` sets the seed.
+//! `E2E_SEED` sets the seed. With `E2E_S3=http://HOST:PORT/BUCKET` and `AWS_ACCESS_KEY_ID` and
+//! `AWS_SECRET_ACCESS_KEY`, what needs no trouble of the server runs on that one; `E2E_KILLS` sets
+//! how many kills (12 unless set).
 
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,14 +12,12 @@ use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use serde_json::Value;
 
+use crate::bucket::Bucket;
 use crate::crash::produce;
 use crate::lake::Lake;
 use crate::node::{Node, Place, drain, setting};
 use crate::oracle::Samples;
-use crate::s3_server::{BUCKET, KEY_ID, Mishap, Outage, S3Server, SECRET};
-
-/// Where in the bucket the lake lies.
-const PREFIX: &str = "deep/lake";
+use crate::s3_server::{KEY_ID, Mishap, Outage, S3Server, SECRET};
 
 /// Many small commits, impatient requests, and upkeep always at work.
 const HASTE: [(&str, &str); 11] = [
@@ -34,13 +34,9 @@ const HASTE: [(&str, &str); 11] = [
     ("TIDEGAUGE_UPKEEP__SWEEP_EVERY_MS", "1000"),
 ];
 
-fn url() -> String {
-    format!("s3://{BUCKET}/{PREFIX}")
-}
-
-/// A node whose lake lies on `server`.
-fn place(folder: &std::path::Path, name: &str, server: &S3Server, more: &[(&str, &str)]) -> Place {
-    let (url, environment) = (url(), server.environment());
+/// A node whose lake lies in `bucket`.
+fn place(folder: &std::path::Path, name: &str, bucket: &Bucket, more: &[(&str, &str)]) -> Place {
+    let (url, environment) = (bucket.url(), bucket.environment());
     let mut settings: Vec<(&str, &str)> = vec![("TIDEGAUGE_STORE__URL", &url)];
     settings.extend(environment.iter().map(|(name, value)| (*name, &**value)));
     settings.extend(HASTE);
@@ -48,10 +44,21 @@ fn place(folder: &std::path::Path, name: &str, server: &S3Server, more: &[(&str,
     Place::new(&folder.join(name), &settings)
 }
 
+/// Where a lake may lie that asks for no trouble: on the server of `E2E_S3`, else on our own, which
+/// is there as long as it is held.
+fn bucket() -> (Option<S3Server>, Bucket) {
+    if let Some(bucket) = Bucket::foreign() {
+        return (None, bucket);
+    }
+    let server = S3Server::start();
+    let bucket = server.bucket();
+    (Some(server), bucket)
+}
+
 /// Lets `disturb` do its worst while the producer runs, brings everything to its end, and holds the
 /// lake against what was produced.
 fn survives(
-    server: &S3Server,
+    bucket: &Bucket,
     place: &Place,
     disturb: impl FnOnce(),
     with_node: impl FnOnce(&mut Node<'_>),
@@ -66,7 +73,7 @@ fn survives(
         with_node(&mut node);
         done.store(true, Ordering::Relaxed);
         let (produced, sent) = producer.join().expect("the producer");
-        finish(&mut node, server, &produced);
+        finish(&mut node, bucket, &produced);
         // What was closed last is committed a moment later.
         let all = Some(produced.len() as u64);
         let server = format!("http://{}", place.http);
@@ -76,13 +83,12 @@ fn survives(
         node.stop();
         (produced, sent)
     });
-    let alone = answer(&["--store", &url()], &server.environment());
+    let alone = answer(&["--store", &bucket.url()], &bucket.environment());
     assert_eq!(alone, Some(produced.len() as u64), "SQL without a server");
-    let lake = Lake::read_from(server.client(PREFIX));
+    let lake = Lake::read_from(bucket.client());
     println!(
-        "{sent} records, {} commits, {} requests went wrong, {:?}",
+        "{sent} records, {} commits, {:?}",
         lake.state.version.unwrap_or(0),
-        server.hit(),
         lake.state.counts
     );
     assert_eq!(lake.state.counts.samples, sent, "each record is taken once");
@@ -99,11 +105,11 @@ impl Drop for End<'_> {
 }
 
 /// Waits until everything is taken, and closed and repaired in what is committed.
-fn finish(node: &mut Node<'_>, server: &S3Server, produced: &Samples) {
+fn finish(node: &mut Node<'_>, bucket: &Bucket, produced: &Samples) {
     let newest = produced.keys().map(|key| key.1).max().expect("samples");
     drain(node, newest);
     node.wait("/api/v1/stats/stream", "repaired windows", |_| {
-        let state = Lake::state_of(server.client(PREFIX));
+        let state = Lake::state_of(bucket.client());
         state.watermark > Some(newest + 60_000) && state.dirty.is_empty()
     });
 }
@@ -129,11 +135,11 @@ fn answer(target: &[&str], environment: &[(&'static str, String)]) -> Option<u64
 #[test]
 fn on_s3_whatever_is_killed_nothing_is_lost_or_doubled() {
     let folder = tempfile::tempdir().expect("a folder");
-    let server = S3Server::start();
-    let place = place(folder.path(), "data", &server, &[]);
+    let (_server, bucket) = bucket();
+    let place = place(folder.path(), "data", &bucket, &[]);
     let kill = || {
         let mut rng = SmallRng::seed_from_u64(setting("E2E_SEED", 7));
-        for _ in 0..12 {
+        for _ in 0..setting("E2E_KILLS", 12) {
             let mut node = place.start();
             // Half of them die while they commit, however slow the machine is.
             if rng.random() {
@@ -143,14 +149,14 @@ fn on_s3_whatever_is_killed_nothing_is_lost_or_doubled() {
             node.kill();
         }
     };
-    survives(&server, &place, kill, |_| ());
+    survives(&bucket, &place, kill, |_| ());
 }
 
 #[test]
 fn what_was_taken_waits_until_s3_is_back() {
     let folder = tempfile::tempdir().expect("a folder");
     let server = S3Server::start();
-    let place = place(folder.path(), "data", &server, &[]);
+    let place = place(folder.path(), "data", &server.bucket(), &[]);
     let go_away = |node: &mut Node<'_>| {
         for outage in [Outage::Busy, Outage::Gone, Outage::Deaf] {
             commits(node, 5);
@@ -163,14 +169,14 @@ fn what_was_taken_waits_until_s3_is_back() {
         }
         commits(node, 5);
     };
-    survives(&server, &place, || (), go_away);
+    survives(&server.bucket(), &place, || (), go_away);
 }
 
 #[test]
 fn a_put_whose_answer_is_lost_counts_once() {
     let folder = tempfile::tempdir().expect("a folder");
     let server = S3Server::start();
-    let place = place(folder.path(), "data", &server, &[]);
+    let place = place(folder.path(), "data", &server.bucket(), &[]);
     let mishaps = [
         Mishap::LostAnswer,
         Mishap::LostRequest,
@@ -183,7 +189,7 @@ fn a_put_whose_answer_is_lost_counts_once() {
         commits(node, 40);
         server.set_mishaps(&[], 0);
     };
-    survives(&server, &place, || (), go_wrong);
+    survives(&server.bucket(), &place, || (), go_wrong);
     assert!(server.hit() > 20, "the server was kind: {}", server.hit());
 }
 
@@ -202,14 +208,14 @@ fn commits(node: &mut Node<'_>, more: u64) {
 #[test]
 fn of_two_that_start_at_once_on_s3_one_wins() {
     let folder = tempfile::tempdir().expect("a folder");
-    let server = S3Server::start();
+    let (_server, bucket) = bucket();
     let third = Place::new(&folder.path().join("kafka"), &[]);
     let broker = third.start();
     let kafka = third.kafka.to_string();
     let reads = [("TIDEGAUGE_KAFKA__BROKERS", &*kafka)];
     let places = [
-        place(folder.path(), "one", &server, &reads),
-        place(folder.path(), "other", &server, &reads),
+        place(folder.path(), "one", &bucket, &reads),
+        place(folder.path(), "other", &bucket, &reads),
     ];
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
@@ -232,9 +238,9 @@ fn of_two_that_start_at_once_on_s3_one_wins() {
         assert!(said.contains("this process must stop"), "{said}");
         done.store(true, Ordering::Relaxed);
         let (produced, sent) = producer.join().expect("the producer");
-        finish(&mut winner, &server, &produced);
+        finish(&mut winner, &bucket, &produced);
         winner.stop();
-        let lake = Lake::read_from(server.client(PREFIX));
+        let lake = Lake::read_from(bucket.client());
         assert_eq!(lake.state.counts.samples, sent, "each record is taken once");
         lake.check_clean(&produced);
     });
@@ -245,7 +251,7 @@ fn of_two_that_start_at_once_on_s3_one_wins() {
 fn sql_takes_keys_from_a_profile_and_tells_at_once_what_is_refused() {
     let folder = tempfile::tempdir().expect("a folder");
     let server = S3Server::start();
-    let place = place(folder.path(), "data", &server, &[]);
+    let place = place(folder.path(), "data", &server.bucket(), &[]);
     let mut node = place.start();
     node.wait("/api/v1/stats/stream", "a start", |_| true);
     node.stop();
@@ -253,7 +259,7 @@ fn sql_takes_keys_from_a_profile_and_tells_at_once_what_is_refused() {
     let text = format!("[lake]\naws_access_key_id = {KEY_ID}\naws_secret_access_key = {SECRET}\n");
     std::fs::write(&keys, text).expect("a file");
     let sql = |url: &str, profile: &str| {
-        let mut environment = server.environment();
+        let mut environment = server.bucket().environment();
         environment.retain(|(name, _)| !name.starts_with("AWS_"));
         let output = Command::new(env!("CARGO_BIN_EXE_tidegauge"))
             .args([
@@ -273,8 +279,8 @@ fn sql_takes_keys_from_a_profile_and_tells_at_once_what_is_refused() {
         let text = |bytes| String::from_utf8(bytes).expect("text");
         (text(output.stdout), text(output.stderr))
     };
-    assert_eq!(sql(&url(), "lake").0, "n\n0\n");
-    let said = sql(&url(), "other").1;
+    assert_eq!(sql(&server.bucket().url(), "lake").0, "n\n0\n");
+    let said = sql(&server.bucket().url(), "other").1;
     assert!(said.contains("under `[other]`"), "{said}");
     let said = sql("s3://elsewhere/lake", "lake").1;
     assert!(said.contains("check that the bucket"), "{said}");
@@ -286,7 +292,7 @@ fn a_store_that_will_not_do_is_refused_and_no_secret_told() {
     let server = S3Server::start();
     let refused = |name: &str, more: &[(&str, &str)], why: &[&str]| {
         let more = [&[("TIDEGAUGE_LOG", "debug")], more].concat();
-        let place = place(folder.path(), name, &server, &more);
+        let place = place(folder.path(), name, &server.bucket(), &more);
         assert!(
             !place.start().ended().success(),
             "{name}: it ends with a failure"
@@ -297,7 +303,7 @@ fn a_store_that_will_not_do_is_refused_and_no_secret_told() {
         }
         assert!(!said.contains(SECRET), "{name}: the secret is told\n{said}");
     };
-    let url = url();
+    let url = server.bucket().url();
     refused(
         "wrong-secret",
         &[("AWS_SECRET_ACCESS_KEY", "another")],

@@ -1,14 +1,16 @@
 """Reads a kept lake as other engines do, and compares it with an oracle of its own.
 
-    E2E_KEEP=/tmp/kept cargo test --workspace --test end_to_end -- hour disturbed
+    E2E_KEEP=/tmp/kept cargo test --workspace --test end_to_end -- hour disturbed compact
     pip install -r tests/foreign/requirements.txt
-    python tests/foreign/check.py /tmp/kept/hour /tmp/kept/disturbed
+    python tests/foreign/check.py /tmp/kept/hour /tmp/kept/disturbed /tmp/kept/compact
 
 A folder holds `lake` and `kept.json`: the watermark, and what was sent. From what was sent alone,
 samples are settled and windows folded here in the plainest way. Then Python's `deltalake` and DuckDB
 must read the same rows: samples, count, min, max, first and last to the last bit, sums to 1e-12.
 DuckDB reads by `delta_scan` where its extension is installed, else the files that deltalake lists;
-which of the two is printed. At last, deltalake must refuse to write.
+which of the two is printed. Values in the compact form are put together again by the engine's own
+arithmetic, as the README tells users to; DuckDB knows the encoding of their parts from 2.0 on, and
+that an older one refuses them is printed. At last, deltalake must refuse to write.
 
 On days that are over, upkeep has folded everything, and each row must be there once. On a day that
 is not, late samples and repaired windows may be there beside the rows from before them: there the
@@ -34,6 +36,7 @@ from deltalake import DeltaTable, write_deltalake
 MINUTE_MS, HOUR_MS, DAY_MS = 60_000, 3_600_000, 86_400_000
 FOLDED = ["count", "sum", "min", "max", "first", "last", "resets", "reset_adj"]
 TIMES = ["first_time", "last_time", "stale_time"]
+COMPACT = ["value_mantissa", "value_base", "value_exponent", "value_rest"]
 
 
 # What was sent.
@@ -238,7 +241,13 @@ def check(engine, read, series, watermark):
         rows = compare(table, found, ids, expected, same, folded_until)
         print(f"  {engine}: {rows} rows of {table} agree")
 
-    rows_of("samples", ["value"], series, same_value)
+    try:
+        rows_of("samples", ["value"], series, same_value)
+    except duckdb.Error as error:
+        # Integers in BYTE_STREAM_SPLIT, which Parquet 2.11 allows.
+        if "BYTE_STREAM_SPLIT" not in str(error):
+            raise
+        print(f"  {engine}: compact samples not compared: {error}")
     for table, width in [("rollup_1m", MINUTE_MS), ("rollup_1h", HOUR_MS)]:
         rows_of(table, [*FOLDED, *TIMES], roll_up(series, width, watermark), same_row)
 
@@ -255,8 +264,43 @@ def millis(table):
 # Engines.
 
 
+def is_compact(lake, name):
+    """Whether some of a table's files may hold values in the compact form."""
+    fields = {field.name for field in DeltaTable(f"{lake}/{name}").schema().fields}
+    return set(COMPACT) <= fields
+
+
 def by_deltalake(lake):
-    return lambda name, columns: DeltaTable(f"{lake}/{name}").to_pyarrow_table(columns=columns)
+    def read(name, columns):
+        table = DeltaTable(f"{lake}/{name}")
+        if "value" not in columns or not is_compact(lake, name):
+            return table.to_pyarrow_table(columns=columns)
+        rows = table.to_pyarrow_table(columns=[*columns, *COMPACT])
+        value = rows.column_names.index("value")
+        return rows.set_column(value, "value", value_of_parts(rows)).drop_columns(COMPACT)
+
+    return read
+
+
+def value_of_parts(rows):
+    exponent = rows["value_exponent"]
+    whole = pc.add(rows["value_mantissa"], pc.coalesce(rows["value_base"], pa.scalar(0)))
+    parts = pc.divide(whole.cast(pa.float64()), pc.power(10.0, exponent.cast(pa.float64())))
+    in_rest = pc.coalesce(pc.equal(exponent, -1), pa.scalar(False))
+    in_parts = pc.coalesce(pc.greater_equal(exponent, 0), pa.scalar(False))
+    print(f"  deltalake: {pc.sum(in_parts)} values in parts, {pc.sum(in_rest)} in the rest")
+    return pc.if_else(in_rest, rows["value_rest"], pc.if_else(in_parts, parts, rows["value"]))
+
+
+def value_by_parts(columns):
+    """The same in SQL; files in the compact form alone have no column `value`."""
+    value = "lake.value" if "value" in columns else "NULL"
+    return f"""
+        CASE WHEN value_exponent = -1 THEN value_rest
+             WHEN value_exponent >= 0
+             THEN (value_mantissa + coalesce(value_base, 0)) / pow(10, value_exponent)
+             ELSE {value} END AS value
+    """
 
 
 def by_duckdb(lake):
@@ -269,12 +313,16 @@ def by_duckdb(lake):
     except (duckdb.Error, ImportError):
         how = "read_parquet of the files that deltalake lists, as its delta extension is not there"
         source = lambda name: (  # noqa: E731
-            f"read_parquet({DeltaTable(f'{lake}/{name}').file_uris()!r}, hive_partitioning = true)"
+            f"read_parquet({DeltaTable(f'{lake}/{name}').file_uris()!r}, "
+            "hive_partitioning = true, union_by_name = true)"
         )
 
     def read(name, columns):
+        if "value" in columns and is_compact(lake, name):
+            value = value_by_parts(connection.sql(f"FROM {source(name)} LIMIT 0").columns)
+            columns = [value if column == "value" else column for column in columns]
         columns = ", ".join(columns)
-        return connection.sql(f"SELECT {columns} FROM {source(name)}").to_arrow_table()
+        return connection.sql(f"SELECT {columns} FROM {source(name)} AS lake").to_arrow_table()
 
     return f"DuckDB {duckdb.__version__} ({how})", read
 

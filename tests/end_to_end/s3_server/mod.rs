@@ -21,20 +21,18 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
-use object_store::ObjectStore;
-use object_store::aws::AmazonS3Builder;
-use object_store::prefix::PrefixStore;
 use parking_lot::Mutex;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
 
+use crate::bucket::Bucket;
 use answers::{Asked, refusal};
 use objects::Objects;
 use trouble::{Dropped, Trouble};
 pub(crate) use trouble::{Mishap, Outage};
 
 /// The only bucket there is.
-pub(crate) const BUCKET: &str = "lake";
+const BUCKET: &str = "lake";
 /// Who may ask.
 pub(crate) const KEY_ID: &str = "TIDEKEY";
 /// Their secret.
@@ -73,34 +71,15 @@ impl S3Server {
         }
     }
 
-    /// What the program must know to find it, as variables of its environment.
-    pub(crate) fn environment(&self) -> Vec<(&'static str, String)> {
-        vec![
-            ("TIDEGAUGE_STORE__ENDPOINT", self.endpoint()),
-            ("TIDEGAUGE_STORE__REGION", "us-east-1".into()),
-            ("TIDEGAUGE_STORE__PATH_STYLE", "true".into()),
-            ("TIDEGAUGE_STORE__ALLOW_HTTP", "true".into()),
-            ("AWS_ACCESS_KEY_ID", KEY_ID.into()),
-            ("AWS_SECRET_ACCESS_KEY", SECRET.into()),
-        ]
-    }
-
-    /// A client of our own for what lies under `prefix`.
-    pub(crate) fn client(&self, prefix: &str) -> Arc<dyn ObjectStore> {
-        let client = AmazonS3Builder::new()
-            .with_endpoint(self.endpoint())
-            .with_region("us-east-1")
-            .with_bucket_name(BUCKET)
-            .with_access_key_id(KEY_ID)
-            .with_secret_access_key(SECRET)
-            .with_allow_http(true)
-            .build()
-            .expect("a client");
-        Arc::new(PrefixStore::new(client, prefix))
-    }
-
-    fn endpoint(&self) -> String {
-        format!("http://{}", self.address)
+    /// The place of a lake in its one bucket.
+    pub(crate) fn bucket(&self) -> Bucket {
+        Bucket {
+            endpoint: format!("http://{}", self.address),
+            name: BUCKET.to_owned(),
+            prefix: "deep/lake".to_owned(),
+            key_id: KEY_ID.to_owned(),
+            secret: SECRET.to_owned(),
+        }
     }
 
     /// Begins or ends an outage; it holds for every request.
