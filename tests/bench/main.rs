@@ -15,6 +15,7 @@ mod keep;
 mod live;
 mod load;
 mod machine;
+mod many;
 mod options;
 mod peer;
 mod process;
@@ -73,6 +74,9 @@ fn main() {
     }
     if wants(Part::Restart) {
         tables.push(restart::measure(&bench, &recording));
+    }
+    if wants(Part::Series) {
+        tables.push(many::measure(&bench));
     }
     if wants(Part::Week) {
         tables.push(week::measure(&bench.folder("week"), options.week_days));

@@ -27,6 +27,12 @@ pub(crate) struct Options {
     /// Seconds of live load for the delay.
     #[arg(long, default_value_t = 60)]
     pub(crate) delay_s: u32,
+    /// How many series `series` has.
+    #[arg(long, default_value_t = 1_000_000)]
+    pub(crate) series: u32,
+    /// Seconds of its load.
+    #[arg(long, default_value_t = 150)]
+    pub(crate) series_s: u32,
     /// Dataflow workers of the program.
     #[arg(long, default_value_t = 1)]
     pub(crate) workers: u32,
@@ -70,6 +76,8 @@ pub(crate) enum Part {
     Delay,
     /// Time from start to live after a clean stop and after a kill.
     Restart,
+    /// Very many series: memory, and what else goes with them.
+    Series,
     /// Files and query times over a week of commits 10 s apart, made fast by injected time.
     Week,
 }

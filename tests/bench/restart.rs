@@ -1,7 +1,7 @@
 //! How long a start takes to be live again, with the load going on: after a clean stop, and after
 //! `kill -9` just before a commit was due.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -46,7 +46,7 @@ pub(crate) fn measure(bench: &Bench<'_>, recording: &Recording) -> Table {
             let end_s = ended.elapsed().as_secs_f64();
             program = bench.program(&data, &topic, &[]);
             let mut row = vec![end.to_owned(), format!("{end_s:.2}")];
-            row.extend(watch(&mut program, &live).map(|s| format!("{s:.2}")));
+            row.extend(watch(&mut program, &live.records, HOSTS.into()).map(|s| format!("{s:.2}")));
             eprintln!("restart: {}", row.join("  "));
             table.row(row);
         }
@@ -69,8 +69,9 @@ fn until_commit_is_old(program: &mut Program<'_>) {
     });
 }
 
-/// Seconds from the start to: ready, a watermark that moves, caught up, the first commit.
-fn watch(program: &mut Program<'_>, live: &Live) -> [f64; 4] {
+/// Seconds from the start to: ready, a watermark that moves, caught up (fewer than `second` of the
+/// records `produced` wait), the first commit.
+pub(crate) fn watch(program: &mut Program<'_>, produced: &AtomicU64, second: u64) -> [f64; 4] {
     let started = program.started;
     let mut at: [Option<f64>; 4] = [None; 4];
     let mut first_watermark = None;
@@ -85,14 +86,13 @@ fn watch(program: &mut Program<'_>, live: &Live) -> [f64; 4] {
         if at[0].is_some() && first_watermark.is_none() {
             first_watermark = watermark;
         }
-        let waits = live
-            .records
+        let waits = produced
             .load(Ordering::Relaxed)
             .saturating_sub(next(&queue));
         let reached = [
             at[0].is_some(),
             first_watermark.is_some() && watermark > first_watermark,
-            waits < u64::from(HOSTS),
+            waits < second,
             stats["commits"]["count"].as_u64() >= Some(1),
         ];
         for (at, reached) in at.iter_mut().zip(reached) {
@@ -106,7 +106,7 @@ fn watch(program: &mut Program<'_>, live: &Live) -> [f64; 4] {
 }
 
 /// Records that were read, in all partitions.
-fn next(queue: &Value) -> u64 {
+pub(crate) fn next(queue: &Value) -> u64 {
     let partitions = queue["partitions"].as_array().into_iter().flatten();
     let next = partitions.filter_map(|partition| partition["next"].as_u64());
     next.sum()

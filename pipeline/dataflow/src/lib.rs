@@ -5,6 +5,7 @@
 //! channels, so the whole graph runs in a test with neither Kafka nor a store.
 
 mod batch;
+mod coarse;
 mod graph;
 mod intake;
 mod open;
@@ -19,9 +20,10 @@ mod wake;
 mod watermark;
 mod windows;
 
+pub use coarse::{NONE_OPEN, OpenWindows};
 pub use open::{Open, Tick};
 pub use outlet::{Draft, Outlet, Receipt};
-pub use recovered::{Recovered, RecoveredSeries, rebuild_from};
+pub use recovered::{Recovered, RecoveredSeries, fold_open, rebuild_from};
 pub use run::{Cluster, Lead, RunError, WorkerEnds, run};
 pub use settings::Settings;
 pub use stats::{Board, Stats};

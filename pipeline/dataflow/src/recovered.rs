@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use tidegauge_model::{Metadata, Rollup, Series, Tier};
 
+use crate::coarse::{self, OpenWindows};
+
 /// The committed state of one worker's series, as far as windows are still open.
 #[derive(Clone, Debug, Default)]
 pub struct Recovered {
@@ -32,8 +34,32 @@ pub struct RecoveredSeries {
     pub last_time: i64,
     /// Its last committed value: the running total, should it be a series of deltas.
     pub last_value: Option<f64>,
-    /// Settled 1-minute rows in closed minutes of open coarse windows, ascending by window start.
-    pub minutes: Vec<(i64, Rollup)>,
+    /// Its open coarse windows, as [`fold_open`] folds them.
+    pub coarse: OpenWindows,
+}
+
+/// Folds a series' closed minutes, which come by their starts, ascending, into those windows of
+/// `tiers` that are open at `watermark`. A window is folded as it was before the restart, addition by
+/// addition.
+pub fn fold_open(
+    tiers: &[Tier],
+    watermark: Option<i64>,
+    minutes: impl IntoIterator<Item = (i64, Rollup)>,
+) -> OpenWindows {
+    let mut open = coarse::none(tiers.len());
+    let widths = || tiers.iter().filter_map(|tier| tier.width_ms());
+    for (start, row) in minutes {
+        for (open, width_ms) in open.iter_mut().zip(widths()) {
+            // Windows that closed before hold nothing that is still to be written.
+            let _ = coarse::append(open, width_ms, start, &row);
+        }
+    }
+    if let Some(watermark) = watermark {
+        for (open, width_ms) in open.iter_mut().zip(widths()) {
+            let _ = coarse::close(open, width_ms, watermark);
+        }
+    }
+    open
 }
 
 /// The coarsest window still open for `watermark`: what must be read back to rebuild it.

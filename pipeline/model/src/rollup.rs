@@ -36,7 +36,8 @@ pub struct Rollup {
 }
 
 impl Rollup {
-    const EMPTY: Self = Self {
+    /// The row of no samples.
+    pub const EMPTY: Self = Self {
         count: 0,
         sum: 0.0,
         min: f64::NAN,

@@ -3,12 +3,14 @@
 //! Read are the samples of minutes not yet closed and the 1-minute rows of hours not yet closed: the
 //! newest minutes and at most an hour of rollups, whatever Kafka holds.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use object_store::ObjectStore;
-use tidegauge_dataflow::{Recovered, RecoveredSeries, Settings, rebuild_from};
-use tidegauge_lake::{Filter, Merge, Stored};
+use tidegauge_dataflow::{
+    OpenWindows, Recovered, RecoveredSeries, Settings, fold_open, rebuild_from,
+};
+use tidegauge_lake::{Filter, Merge, Merged, RowKey, Stored};
 use tidegauge_model::{DAY_MS, MINUTE_MS, Rollup, SeriesId, SeriesSeen, Tier, Window, floor};
 use tidegauge_tables::{LakeState, Table};
 
@@ -39,27 +41,25 @@ pub async fn recover(
         series: Vec::new(),
     };
     let mut workers = vec![base; peers];
-    for (series, open) in open_windows(state, store, from).await? {
+    for (series, open) in open_windows(state, store, from, &coarse).await? {
         let worker = usize::try_from(series.series.id().0 % peers as u64).expect("an index");
         workers[worker].series.push(open.into_recovered(series));
     }
     Ok(workers)
 }
 
-/// One series' rows in open windows.
-#[derive(Default)]
+/// One series' open windows.
 struct Open {
     time: Vec<i64>,
     value: Vec<f64>,
-    minutes: Vec<(i64, Rollup)>,
+    /// The newest time and the last value of the newest closed minute.
+    newest: Option<(i64, f64)>,
+    coarse: OpenWindows,
 }
 
 impl Open {
     fn into_recovered(self, seen: SeriesSeen) -> RecoveredSeries {
-        let newest_row = self
-            .minutes
-            .last()
-            .map(|(_, row)| row.last_time.max(row.stale_time.unwrap_or(i64::MIN)));
+        let not_stale = |value: &f64| !tidegauge_model::is_stale(*value);
         RecoveredSeries {
             series: seen.series,
             metadata: seen.metadata,
@@ -67,26 +67,28 @@ impl Open {
                 .time
                 .last()
                 .copied()
-                .max(newest_row)
+                .max(self.newest.map(|newest| newest.0))
                 .unwrap_or(i64::MIN),
             last_value: self
                 .value
                 .iter()
                 .rev()
                 .copied()
-                .find(|value| !tidegauge_model::is_stale(*value))
-                .or(self.minutes.last().map(|(_, row)| row.last)),
+                .find(not_stale)
+                .or(self.newest.map(|newest| newest.1)),
             time: self.time,
             value: self.value,
-            minutes: self.minutes,
+            coarse: self.coarse,
         }
     }
 }
 
+/// Files of all tables are sorted by the same key, so they are read side by side.
 async fn open_windows(
     state: &LakeState,
     store: &Arc<dyn ObjectStore>,
     from: i64,
+    coarse: &[Tier],
 ) -> Result<Vec<(SeriesSeen, Open)>, StreamError> {
     // What is past the last cutoff was quarantined, and is upkeep's to fold.
     let Some(cutoff) = state.cutoff else {
@@ -95,28 +97,34 @@ async fn open_windows(
     let minute = state
         .watermark
         .map_or(i64::MIN, |watermark| floor(watermark, MINUTE_MS));
-    let mut open: BTreeMap<SeriesId, Open> = BTreeMap::new();
-    let samples = Window {
+    let not_closed = Filter::window(Window {
         start: minute,
         end: cutoff.saturating_add(1),
-    };
-    let mut merge = merged::<f64>(state, store, Table::Samples, &Filter::window(samples)).await?;
-    while let Some(rows) = merge.next().await? {
-        let series = open.entry(rows.key.series_id).or_default();
-        series.time = rows.time;
-        series.value = rows.rows;
-    }
-    if from < minute {
-        let minutes = Window {
-            start: from,
-            end: minute,
+    });
+    let closed = Filter::window(Window {
+        start: from.min(minute),
+        end: minute,
+    });
+    let mut samples = Runs::<f64>::open(state, store, Table::Samples, &not_closed).await?;
+    let mut minutes = Runs::<Rollup>::open(state, store, Table::of(Tier::M1), &closed).await?;
+    let mut open = Vec::new();
+    while let Some(key) = samples.key().into_iter().chain(minutes.key()).min() {
+        let key = key.clone();
+        let (time, value) = samples.take(&key).await?;
+        let (starts, rows) = minutes.take(&key).await?;
+        let newest = rows.last().map(|row| {
+            let stale = row.stale_time.unwrap_or(i64::MIN);
+            (row.last_time.max(stale), row.last)
+        });
+        // Folded at once: an hour of rows of a million series would fill the memory.
+        let coarse = fold_open(coarse, state.watermark, std::iter::zip(starts, rows));
+        let windows = Open {
+            time,
+            value,
+            newest,
+            coarse,
         };
-        let table = Table::of(Tier::M1);
-        let mut merge = merged::<Rollup>(state, store, table, &Filter::window(minutes)).await?;
-        while let Some(rows) = merge.next().await? {
-            let series = open.entry(rows.key.series_id).or_default();
-            series.minutes = rows.time.into_iter().zip(rows.rows).collect();
-        }
+        open.push((key, windows));
     }
     described(state, store, from.min(minute), cutoff, open).await
 }
@@ -127,9 +135,9 @@ async fn described(
     store: &Arc<dyn ObjectStore>,
     from: i64,
     to: i64,
-    mut open: BTreeMap<SeriesId, Open>,
+    open: Vec<(RowKey, Open)>,
 ) -> Result<Vec<(SeriesSeen, Open)>, StreamError> {
-    let only: HashSet<SeriesId> = open.keys().copied().collect();
+    let only: HashSet<SeriesId> = open.iter().map(|(key, _)| key.series_id).collect();
     let window = Window {
         start: if from == i64::MIN {
             from
@@ -142,29 +150,53 @@ async fn described(
         only: Some(Arc::new(only)),
         ..Filter::window(window)
     };
-    let mut merge = merged::<SeriesSeen>(state, store, Table::Series, &filter).await?;
-    let mut seen: HashMap<SeriesId, SeriesSeen> = HashMap::new();
-    while let Some(rows) = merge.next().await? {
-        seen.extend(rows.rows.into_iter().map(|row| (row.series.id(), row)));
-    }
+    let mut series = Runs::<SeriesSeen>::open(state, store, Table::Series, &filter).await?;
     let mut described = Vec::with_capacity(open.len());
-    while let Some((id, rows)) = open.pop_first() {
-        let seen = seen.remove(&id).ok_or(StreamError::UnknownSeries(id))?;
-        described.push((seen, rows));
+    for (key, rows) in open {
+        // Of several days, the newest.
+        let seen = series.take(&key).await?.1.pop();
+        described.push((seen.ok_or(StreamError::UnknownSeries(key.series_id))?, rows));
     }
     Ok(described)
 }
 
-async fn merged<T: Stored>(
-    state: &LakeState,
-    store: &Arc<dyn ObjectStore>,
-    table: Table,
-    filter: &Filter,
-) -> Result<Merge<T>, StreamError> {
-    let files: Vec<_> = state
-        .files(table)
-        .filter(|file| filter.wants_file(file))
-        .map(Arc::clone)
-        .collect();
-    Ok(Merge::open(store, table, &files, filter).await?)
+/// The rows of a table, a series at a time.
+struct Runs<T> {
+    merge: Merge<T>,
+    head: Option<Merged<T>>,
+}
+
+impl<T: Stored> Runs<T> {
+    async fn open(
+        state: &LakeState,
+        store: &Arc<dyn ObjectStore>,
+        table: Table,
+        filter: &Filter,
+    ) -> Result<Self, StreamError> {
+        let files: Vec<_> = state
+            .files(table)
+            .filter(|file| filter.wants_file(file))
+            .map(Arc::clone)
+            .collect();
+        let mut merge = Merge::open(store, table, &files, filter).await?;
+        let head = merge.next().await?;
+        Ok(Self { merge, head })
+    }
+
+    /// The series that comes next.
+    fn key(&self) -> Option<&RowKey> {
+        self.head.as_ref().map(|head| &head.key)
+    }
+
+    /// Times and rows of the series `key`, if there are any. Keys that are asked for must ascend.
+    async fn take(&mut self, key: &RowKey) -> Result<(Vec<i64>, Vec<T>), StreamError> {
+        while self.key().is_some_and(|head| head < key) {
+            self.head = self.merge.next().await?;
+        }
+        let Some(head) = self.head.take_if(|head| head.key == *key) else {
+            return Ok((Vec::new(), Vec::new()));
+        };
+        self.head = self.merge.next().await?;
+        Ok((head.time, head.rows))
+    }
 }

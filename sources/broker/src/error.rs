@@ -14,7 +14,7 @@ pub enum BrokerError {
     Settings(String),
     /// The address can't be listened on.
     #[error(
-        "listening for kafka clients on {addr}: {source}; stop what uses the port or choose another address"
+        "listening for Kafka clients on {addr} failed; end what uses the port or choose another address"
     )]
     Listen {
         /// The address asked for.
@@ -31,7 +31,7 @@ pub enum BrokerError {
         dir: PathBuf,
     },
     /// A file can't be read or written.
-    #[error("{what} {path}: {source}; check that the directory exists, is writable and has space")]
+    #[error("{what} {path} failed; check that the directory exists, is writable and has space")]
     File {
         /// What was attempted.
         what: &'static str,

@@ -137,7 +137,7 @@ async fn start_broker(
     let clock = Arc::clone(clock);
     let broker = Broker::start(config.broker.clone(), Arc::new(move || clock.now_ms()))
         .await
-        .context("starting the embedded broker (or name brokers with --kafka HOST:PORT)")?;
+        .context("starting the embedded broker (its address: --kafka-listen; brokers of your own: --kafka HOST:PORT)")?;
     config.kafka.brokers = vec![broker.local_addr().to_string()];
     for topic in config
         .kafka

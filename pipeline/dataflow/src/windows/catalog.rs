@@ -3,10 +3,9 @@
 use std::sync::Arc;
 
 use hashbrown::HashMap;
-use tidegauge_model::{DAY_MS, Definition, Metadata, Rollup, Series, SeriesId, SeriesSeen};
+use tidegauge_model::{DAY_MS, Definition, Metadata, Series, SeriesId, SeriesSeen};
 
-/// No window is open.
-pub(super) const NONE_OPEN: i64 = i64::MIN;
+use crate::coarse::{self, NONE_OPEN, OpenWindows};
 
 /// One series' state. Its open 1-minute samples are in the [`super::carry::Carry`].
 #[derive(Debug)]
@@ -29,9 +28,7 @@ pub(super) struct State {
     /// The last committed value of an earlier life: where the total goes on if the series turns out
     /// to be one of deltas, which only its definition tells.
     pub(super) resume_total: f64,
-    /// The open window of each coarse tier: its start (or [`NONE_OPEN`]) and the fold of its
-    /// minutes so far.
-    pub(super) coarse: Box<[(i64, Rollup)]>,
+    pub(super) coarse: OpenWindows,
 }
 
 /// All series of one worker by dense number.
@@ -121,7 +118,7 @@ impl Catalog {
             seen_time: 0,
             total: delta.then_some(0.0),
             resume_total: 0.0,
-            coarse: vec![(NONE_OPEN, EMPTY); self.coarse].into(),
+            coarse: coarse::none(self.coarse),
         });
         Ok(dense)
     }
@@ -214,20 +211,6 @@ impl Catalog {
         Some(renumbered)
     }
 }
-
-const EMPTY: Rollup = Rollup {
-    count: 0,
-    sum: 0.0,
-    min: f64::NAN,
-    max: f64::NAN,
-    first: f64::NAN,
-    first_time: 0,
-    last: f64::NAN,
-    last_time: 0,
-    resets: 0,
-    reset_adj: 0.0,
-    stale_time: None,
-};
 
 impl State {
     /// Whether no coarse window is open.

@@ -7,7 +7,6 @@
 
 mod carry;
 mod catalog;
-mod coarse;
 mod log;
 mod seal;
 

@@ -6,7 +6,8 @@ use tidegauge_model::{
 };
 
 use super::catalog::State;
-use super::{Carry, SealNote, Windows, coarse};
+use super::{Carry, SealNote, Windows};
+use crate::coarse;
 use crate::recovered::Recovered;
 
 /// Columns to work in, kept from series to series so that nothing is allocated for one.
@@ -165,17 +166,7 @@ impl Windows {
             state.last_time = state.last_time.max(series.last_time);
             state.last_used = 0;
             state.resume_total = series.last_value.unwrap_or_default();
-            for (start, row) in &series.minutes {
-                for (open, (_, width)) in state.coarse.iter_mut().zip(&self.coarse) {
-                    // Windows that closed before hold nothing that is still to be written.
-                    let _ = coarse::append(open, *width, *start, row);
-                }
-            }
-            if let Some(watermark) = recovered.watermark {
-                for (open, (_, width)) in state.coarse.iter_mut().zip(&self.coarse) {
-                    let _ = coarse::close(open, *width, watermark);
-                }
-            }
+            state.coarse = series.coarse;
             // What the carry can't hold was marked dirty when it was sealed.
             let held = series.time.partition_point(|&time| self.carry.holds(time));
             self.carry

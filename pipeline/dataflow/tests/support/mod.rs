@@ -8,7 +8,7 @@ use std::thread;
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use tidegauge_dataflow::{
     Bell, Board, Cluster, Draft, Lead, Outlet, Recovered, RecoveredSeries, Settings, Tick,
-    WorkerEnds, rebuild_from, run,
+    WorkerEnds, fold_open, rebuild_from, run,
 };
 use tidegauge_model::{
     Chunk, Columns, Definition, HOUR_MS, Limits, MINUTE_MS, Metadata, NextOffset, Partition,
@@ -148,7 +148,7 @@ impl Shelves {
                 value: rows.iter().map(|row| row.1).collect(),
                 last_time: rows.last().map_or(i64::MIN, |row| row.0),
                 last_value: rows.last().map(|row| row.1),
-                minutes,
+                coarse: fold_open(&settings.coarse_tiers(), last.watermark, minutes),
             });
         }
         recovered

@@ -2,11 +2,21 @@
 
 use tidegauge_model::{Rollup, floor};
 
-use super::catalog::NONE_OPEN;
+/// The start of a window that is not open.
+pub const NONE_OPEN: i64 = i64::MIN;
+
+/// The open window of each coarse tier: its start, or [`NONE_OPEN`], and the fold of its minutes so
+/// far.
+pub type OpenWindows = Box<[(i64, Rollup)]>;
+
+/// No window of `tiers` tiers is open.
+pub(crate) fn none(tiers: usize) -> OpenWindows {
+    vec![(NONE_OPEN, Rollup::EMPTY); tiers].into()
+}
 
 /// Appends the row of the minute at `start` to the open window of `width_ms` that holds it. If
 /// another window was open it is done, as minutes come in time order, and is returned.
-pub(super) fn append(
+pub(crate) fn append(
     open: &mut (i64, Rollup),
     width_ms: i64,
     start: i64,
@@ -22,7 +32,7 @@ pub(super) fn append(
 }
 
 /// Takes the open window if it ends at or before `watermark`.
-pub(super) fn close(
+pub(crate) fn close(
     open: &mut (i64, Rollup),
     width_ms: i64,
     watermark: i64,
