@@ -36,6 +36,7 @@ fn whatever_is_killed_nothing_is_lost_or_doubled() {
             ("TIDEGAUGE_STREAM__COMMIT_INTERVAL_MS", "200"),
             ("TIDEGAUGE_UPKEEP__INTERVAL_MS", "200"),
             ("TIDEGAUGE_UPKEEP__COMPACT_AFTER_MS", "0"),
+            ("TIDEGAUGE_UPKEEP__SMALL_FILES", "3"),
         ],
     );
     let done = AtomicBool::new(false);

@@ -20,7 +20,7 @@ use crate::oracle::Samples;
 use crate::s3_server::{KEY_ID, Mishap, Outage, S3Server, SECRET};
 
 /// Many small commits, impatient requests, and upkeep always at work.
-const HASTE: [(&str, &str); 11] = [
+const HASTE: [(&str, &str); 12] = [
     ("TIDEGAUGE_STREAM__EPOCH_MS", "50"),
     ("TIDEGAUGE_STREAM__COMMIT_INTERVAL_MS", "200"),
     ("TIDEGAUGE_STORE__RETRY__ATTEMPT_TIMEOUT_MS", "1000"),
@@ -30,6 +30,7 @@ const HASTE: [(&str, &str); 11] = [
     ("TIDEGAUGE_LAKE_LOG__LOG_GRACE_MS", "1000"),
     ("TIDEGAUGE_UPKEEP__INTERVAL_MS", "200"),
     ("TIDEGAUGE_UPKEEP__COMPACT_AFTER_MS", "1000"),
+    ("TIDEGAUGE_UPKEEP__SMALL_FILES", "3"),
     ("TIDEGAUGE_UPKEEP__GRACE_MS", "1000"),
     ("TIDEGAUGE_UPKEEP__SWEEP_EVERY_MS", "1000"),
 ];

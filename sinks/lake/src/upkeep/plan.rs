@@ -54,6 +54,7 @@ impl Planner<'_> {
                 .or_else(|| if few { day() } else { None })
                 .or_else(hours)
                 .or_else(day)
+                .or_else(|| self.small(table, files))
         })
     }
 
@@ -144,6 +145,33 @@ impl Planner<'_> {
         } else {
             self.apart(mains, FileKind::Main)
         }
+    }
+
+    /// Merges small files of `samples` that lie within an hour, as the stream wrote them: whoever
+    /// asks for the last hour opens each file. What comes of it waits until the hour is closed.
+    fn small(&self, table: Table, files: &[Arc<DataFile>]) -> Option<Job> {
+        let few = self.settings.small_files;
+        if table != Table::Samples || few == 0 {
+            return None;
+        }
+        let mut hours = BTreeMap::<i64, Files>::new();
+        for file in files {
+            let is_small = !file.compacted && file.bytes <= self.settings.small_bytes;
+            if let Some(hour) = hour_of(file)
+                && is_small
+                && !is_overlay(file)
+            {
+                hours.entry(hour).or_default().push(Arc::clone(file));
+            }
+        }
+        let few = few.clamp(2, self.most_files());
+        let mut inputs = hours.into_values().find(|files| files.len() >= few)?;
+        inputs.sort_by_key(|file| file.version);
+        inputs.truncate(self.most_files());
+        Some(Job {
+            inputs,
+            kind: FileKind::Main,
+        })
     }
 
     fn day(&self, table: Table, start: i64, files: &[Arc<DataFile>]) -> Option<Job> {
@@ -324,6 +352,28 @@ mod tests {
         assert_eq!(
             check(Table::Rollup1m, SOON, &mains),
             Some(("ab".into(), MAIN))
+        );
+    }
+
+    #[test]
+    fn small_files_of_an_hour_that_goes_on_are_merged_once() {
+        let as_written = |(at, path)| {
+            let file = file(path, (at, at + 5), MAIN, 60);
+            Arc::new(DataFile {
+                compacted: false,
+                ..(*file).clone()
+            })
+        };
+        let mut files: Vec<_> = (0..).zip(["a", "b", "c", "d"]).map(as_written).collect();
+        files.push(file("o", (0, 9), OVER, 60));
+        files.push(file("m", (0, 9), MAIN, 60));
+        let small = Some(("abcd".into(), MAIN));
+        assert_eq!(check(Table::Samples, SOON - 1, &files), small);
+        assert_eq!(check(Table::Rollup1m, SOON - 1, &files), None);
+        assert_eq!(
+            check(Table::Samples, SOON - 1, &files[1..]),
+            None,
+            "too few"
         );
     }
 

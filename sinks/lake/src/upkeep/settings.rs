@@ -21,6 +21,11 @@ pub struct UpkeepSettings {
     /// An hour or day is compacted once the watermark has passed its end by this many
     /// milliseconds and no file has come to it for as long.
     pub compact_after_ms: i64,
+    /// Once so many small files of samples lie in an hour that is not over, they become one; 0 for
+    /// never.
+    pub small_files: usize,
+    /// A file of a commit is small if it has no more bytes than these.
+    pub small_bytes: u64,
     /// The most files that are read at once; at least 4.
     pub most_files: usize,
     /// A day larger than this many bytes stays in hours.
@@ -43,6 +48,8 @@ impl Default for UpkeepSettings {
             five_minute_tier: false,
             retention: RetentionSettings::default(),
             compact_after_ms: 5 * MINUTE_MS,
+            small_files: 20,
+            small_bytes: 1 << 20,
             most_files: 64,
             most_bytes: 8 << 30,
             file_bytes: 256 << 20,
