@@ -8,6 +8,7 @@ mod bucket;
 mod cluster;
 mod compact;
 mod crash;
+mod deltas;
 mod disturbed;
 #[allow(dead_code, reason = "other tests use the rest")]
 #[path = "../../sources/decode/tests/common/encode.rs"]

@@ -15,11 +15,11 @@ pub struct Recovered {
     pub epoch: u64,
     /// Starts of dirty minutes that lie in hours not yet closed (or in the future).
     pub touched: Vec<i64>,
-    /// The series with open windows, each once.
+    /// The series with open windows, and those not silent for long, each once.
     pub series: Vec<RecoveredSeries>,
 }
 
-/// One series' open windows.
+/// What is known of one series.
 #[derive(Clone, Debug)]
 pub struct RecoveredSeries {
     /// The series.

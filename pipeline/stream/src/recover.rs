@@ -1,14 +1,14 @@
 //! Recovery: the open windows of an earlier life, rebuilt from committed rows.
 //!
-//! Read are the samples of minutes not yet closed and the 1-minute rows of hours not yet closed: the
-//! newest minutes and at most an hour of rollups, whatever Kafka holds.
+//! Read are the samples of minutes not yet closed, the 1-minute rows of hours not yet closed, and the
+//! 1-hour rows of as long as silent series are remembered, whatever Kafka holds.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
 use object_store::ObjectStore;
 use tidegauge_dataflow::{
-    OpenWindows, Recovered, RecoveredSeries, Settings, fold_open, rebuild_from,
+    NONE_OPEN, OpenWindows, Recovered, RecoveredSeries, Settings, fold_open, rebuild_from,
 };
 use tidegauge_lake::{Filter, Merge, Merged, RowKey, Stored};
 use tidegauge_model::{DAY_MS, MINUTE_MS, Rollup, SeriesId, SeriesSeen, Tier, Window, floor};
@@ -41,7 +41,9 @@ pub async fn recover(
         series: Vec::new(),
     };
     let mut workers = vec![base; peers];
-    for (series, open) in open_windows(state, store, from, &coarse).await? {
+    // As long as a life that goes on remembers a silent series.
+    let since = from.saturating_sub(settings.silence_ms.saturating_mul(2));
+    for (series, open) in open_windows(state, store, from, since, &coarse).await? {
         let worker = usize::try_from(series.series.id().0 % peers as u64).expect("an index");
         workers[worker].series.push(open.into_recovered(series));
     }
@@ -52,14 +54,19 @@ pub async fn recover(
 struct Open {
     time: Vec<i64>,
     value: Vec<f64>,
-    /// The newest time and the last value of the newest closed minute.
-    newest: Option<(i64, f64)>,
+    /// The newest time and the last value of closed windows.
+    closed_time: Option<i64>,
+    closed_value: Option<f64>,
     coarse: OpenWindows,
 }
 
 impl Open {
+    /// Whether no window is open.
+    fn is_silent(&self) -> bool {
+        self.time.is_empty() && self.coarse.iter().all(|open| open.0 == NONE_OPEN)
+    }
+
     fn into_recovered(self, seen: SeriesSeen) -> RecoveredSeries {
-        let not_stale = |value: &f64| !tidegauge_model::is_stale(*value);
         RecoveredSeries {
             series: seen.series,
             metadata: seen.metadata,
@@ -67,15 +74,9 @@ impl Open {
                 .time
                 .last()
                 .copied()
-                .max(self.newest.map(|newest| newest.0))
+                .max(self.closed_time)
                 .unwrap_or(i64::MIN),
-            last_value: self
-                .value
-                .iter()
-                .rev()
-                .copied()
-                .find(not_stale)
-                .or(self.newest.map(|newest| newest.1)),
+            last_value: last_value(&self.value).or(self.closed_value),
             time: self.time,
             value: self.value,
             coarse: self.coarse,
@@ -88,6 +89,7 @@ async fn open_windows(
     state: &LakeState,
     store: &Arc<dyn ObjectStore>,
     from: i64,
+    since: i64,
     coarse: &[Tier],
 ) -> Result<Vec<(SeriesSeen, Open)>, StreamError> {
     // What is past the last cutoff was quarantined, and is upkeep's to fold.
@@ -105,28 +107,85 @@ async fn open_windows(
         start: from.min(minute),
         end: minute,
     });
+    // A series that has been silent since goes on where it ended, should it be one of deltas.
+    let known = Filter::window(Window {
+        start: since,
+        end: from,
+    });
     let mut samples = Runs::<f64>::open(state, store, Table::Samples, &not_closed).await?;
     let mut minutes = Runs::<Rollup>::open(state, store, Table::of(Tier::M1), &closed).await?;
+    let mut hours = Runs::<Rollup>::open(state, store, Table::of(Tier::H1), &known).await?;
     let mut open = Vec::new();
-    while let Some(key) = samples.key().into_iter().chain(minutes.key()).min() {
+    while let Some(key) = [samples.key(), minutes.key(), hours.key()]
+        .into_iter()
+        .flatten()
+        .min()
+    {
         let key = key.clone();
         let (time, value) = samples.take(&key).await?;
         let (starts, rows) = minutes.take(&key).await?;
-        let newest = rows.last().map(|row| {
-            let stale = row.stale_time.unwrap_or(i64::MIN);
-            (row.last_time.max(stale), row.last)
-        });
+        let (_, before) = hours.take(&key).await?;
+        let closed = || before.iter().chain(&rows);
+        let closed_time = closed()
+            .map(|row| row.last_time.max(row.stale_time.unwrap_or(i64::MIN)))
+            .max();
+        let closed_value = closed().rev().find(|row| row.count > 0).map(|row| row.last);
         // Folded at once: an hour of rows of a million series would fill the memory.
         let coarse = fold_open(coarse, state.watermark, std::iter::zip(starts, rows));
         let windows = Open {
             time,
             value,
-            newest,
+            closed_time,
+            closed_value,
             coarse,
         };
         open.push((key, windows));
     }
-    described(state, store, from.min(minute), cutoff, open).await
+    catch_up(state, store, since..minute, &mut open).await?;
+    described(state, store, since, cutoff, open).await
+}
+
+/// Rows of dirty windows lag behind the samples: of series of which nothing newer is known, the newest
+/// sample is looked up.
+async fn catch_up(
+    state: &LakeState,
+    store: &Arc<dyn ObjectStore>,
+    closed: std::ops::Range<i64>,
+    open: &mut [(RowKey, Open)],
+) -> Result<(), StreamError> {
+    let mut dirty = state.dirty.range(closed.clone()).map(|(minute, _)| *minute);
+    let Some(first) = dirty.next() else {
+        return Ok(());
+    };
+    let last = dirty.next_back().unwrap_or(first);
+    let lags = |rows: &Open| rows.time.is_empty() && rows.closed_time < Some(last + MINUTE_MS);
+    let lagging = open.iter().filter(|(_, rows)| lags(rows));
+    let only: HashSet<SeriesId> = lagging.map(|(key, _)| key.series_id).collect();
+    if only.is_empty() {
+        return Ok(());
+    }
+    let filter = Filter {
+        only: Some(Arc::new(only)),
+        ..Filter::window(Window {
+            start: first,
+            end: closed.end,
+        })
+    };
+    let mut samples = Runs::<f64>::open(state, store, Table::Samples, &filter).await?;
+    for (key, rows) in open.iter_mut().filter(|(_, rows)| lags(rows)) {
+        let (time, value) = samples.take(key).await?;
+        let newest = time.last().copied();
+        if newest >= rows.closed_time {
+            rows.closed_time = newest;
+            rows.closed_value = last_value(&value).or(rows.closed_value);
+        }
+    }
+    Ok(())
+}
+
+fn last_value(values: &[f64]) -> Option<f64> {
+    let mut newest = values.iter().rev().copied();
+    newest.find(|value| !tidegauge_model::is_stale(*value))
 }
 
 /// Finds the labels: a series is in `series` for each day on which it has samples.
@@ -154,8 +213,12 @@ async fn described(
     let mut described = Vec::with_capacity(open.len());
     for (key, rows) in open {
         // Of several days, the newest.
-        let seen = series.take(&key).await?.1.pop();
-        described.push((seen.ok_or(StreamError::UnknownSeries(key.series_id))?, rows));
+        match series.take(&key).await?.1.pop() {
+            Some(seen) => described.push((seen, rows)),
+            // Of its own day nothing may be kept any more.
+            None if rows.is_silent() => {}
+            None => return Err(StreamError::UnknownSeries(key.series_id)),
+        }
     }
     Ok(described)
 }

@@ -63,6 +63,7 @@ pub(crate) fn windows<'scope, R: Receipt>(
                     let (rows, note) = windows.seal(open.watermark);
                     board.write(|stats| {
                         stats.duplicate += note.counts.duplicate;
+                        stats.rejected += note.counts.rejected;
                         by_worker(&mut stats.open_samples, worker, note.open_samples);
                         by_worker(&mut stats.series, worker, note.series);
                     });

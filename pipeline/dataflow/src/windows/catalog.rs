@@ -25,6 +25,9 @@ pub(super) struct State {
     pub(super) last_used: i64,
     /// For a series of deltas: the running total.
     pub(super) total: Option<f64>,
+    /// The newest time at which a total of it stands. Unlike `last_time` it is not guessed for a series
+    /// of which nothing is known.
+    pub(super) total_time: i64,
     /// The last committed value of an earlier life: where the total goes on if the series turns out
     /// to be one of deltas, which only its definition tells.
     pub(super) resume_total: f64,
@@ -117,6 +120,7 @@ impl Catalog {
             days: 0,
             seen_time: 0,
             total: delta.then_some(0.0),
+            total_time: i64::MIN,
             resume_total: 0.0,
             coarse: coarse::none(self.coarse),
         });

@@ -39,6 +39,8 @@ pub(crate) struct Windows {
     touched: BTreeSet<i64>,
     coarse: Vec<(Tier, i64)>,
     rejects: Vec<Reject>,
+    /// How many of the rejects were found here; the others are counted at the source.
+    refused: u64,
     /// By source, the wall clock of its newest chunk. Decoders forget a series unused for the
     /// silence, by the same clock; we drop it after twice that, so a number in use is never unknown.
     clocks: BTreeMap<u32, i64>,
@@ -75,6 +77,7 @@ impl Windows {
             touched: recovered.touched.iter().copied().collect(),
             coarse,
             rejects: Vec::new(),
+            refused: 0,
             clocks: BTreeMap::new(),
             silence_ms: settings.silence_ms,
         };
@@ -104,6 +107,7 @@ impl Windows {
         log.value.extend_from_slice(&batch.value);
         if log.series[before..].contains(&REFUSED) {
             let refused = log.refuse(before);
+            self.refused += refused.len() as u64;
             self.rejects
                 .extend(refused.into_iter().map(|(time, value)| Reject {
                     tenant: Arc::from(""),

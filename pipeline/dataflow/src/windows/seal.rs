@@ -94,13 +94,15 @@ impl Windows {
         self.touched.extend(out.dirty.iter().copied());
         self.mark_again(&mut out);
         out.sealed.series.extend(self.catalog.take_changed());
-        out.sealed.rejects = std::mem::take(&mut self.rejects);
+        let refused = std::mem::take(&mut self.refused) + out.sealed.rejects.len() as u64;
+        out.sealed.rejects.append(&mut self.rejects);
         out.dirty.sort_unstable();
         out.dirty.dedup();
         let note = SealNote {
             dirty: out.dirty,
             counts: Counts {
                 duplicate: out.duplicate,
+                rejected: refused,
                 ..Counts::default()
             },
             open_samples: self.carry.len() as u64,
@@ -164,7 +166,8 @@ impl Windows {
             };
             let state = &mut self.catalog.states[dense as usize];
             state.last_time = state.last_time.max(series.last_time);
-            state.last_used = 0;
+            state.last_used = series.last_time;
+            state.total_time = series.last_time;
             state.resume_total = series.last_value.unwrap_or_default();
             state.coarse = series.coarse;
             // What the carry can't hold was marked dirty when it was sealed.
@@ -293,13 +296,13 @@ impl Pass<'_> {
     }
 
     /// Turns deltas, ascending in time, into running totals. A delta at or before the series'
-    /// newest sealed point can't change the totals already written: it counts in every later one,
-    /// and is itself put down as a reject.
+    /// newest total can't change those already written: it counts in every later one, and is itself
+    /// put down as a reject.
     fn accumulate(&mut self, state: &mut State, time: &mut Vec<i64>, value: &mut Vec<f64>) {
         let Some(total) = &mut state.total else {
             return;
         };
-        let late = time.partition_point(|&at| at <= state.last_time);
+        let late = time.partition_point(|&at| at <= state.total_time);
         for (at, delta) in time.drain(..late).zip(value.drain(..late)) {
             *total += if is_stale(delta) { 0.0 } else { delta };
             self.out
@@ -310,6 +313,9 @@ impl Pass<'_> {
         for value in value.iter_mut().filter(|value| !is_stale(**value)) {
             *total += *value;
             *value = *total;
+        }
+        if let Some(&newest) = time.last() {
+            state.total_time = newest;
         }
     }
 

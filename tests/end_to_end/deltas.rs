@@ -1,0 +1,98 @@
+//! Delta sums of OTLP: totals go on over restarts, however the program ended and however long their
+//! series was silent, and what came too late for them is told.
+
+use serde_json::json;
+use tidegauge_model::{HOUR_MS, MINUTE_MS, floor};
+
+use crate::node::{Node, Place, drain, now_ms};
+use crate::producer::Producer;
+
+const SECOND_MS: i64 = 1_000;
+
+#[test]
+fn totals_go_on_after_a_kill() {
+    totals_go_on(|node| node.kill());
+}
+
+#[test]
+fn totals_go_on_after_a_stop() {
+    totals_go_on(|node| node.stop());
+}
+
+fn totals_go_on(end: fn(Node<'_>)) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let place = Place::new(
+        &folder.path().join("data"),
+        &[
+            ("TIDEGAUGE_STREAM__EPOCH_MS", "50"),
+            ("TIDEGAUGE_STREAM__COMMIT_INTERVAL_MS", "200"),
+        ],
+    );
+    // Far enough back that its windows close at once.
+    let now = now_ms() - 3 * MINUTE_MS;
+    // Its hour is closed when the first life ends, so that of `silent` no window is open.
+    let past = floor(now, HOUR_MS) - 2 * HOUR_MS;
+    let mut node = place.start();
+    node.wait("/health", "health", |health| health["status"] == "ok");
+    let producer = Producer::new(place.kafka);
+    send(&producer, "silent", past, 10);
+    send(&producer, "silent", past + MINUTE_MS, 10);
+    send(&producer, "steady", now - 3 * SECOND_MS, 1);
+    settle(&mut node, &producer, now);
+    send(&producer, "steady", now - 2 * SECOND_MS, 2);
+    settle(&mut node, &producer, now);
+    // Older than the total before it, which can't be changed any more.
+    send(&producer, "steady", now - MINUTE_MS, 4);
+    send(&producer, "steady", now - SECOND_MS, 8);
+    settle(&mut node, &producer, now);
+    let rejects = node.sql("default", "SELECT reason, detail FROM rejects");
+    assert_eq!(rejects.len(), 1, "{rejects:?}");
+    assert!(rejects[0].starts_with("late_delta,"), "{rejects:?}");
+    let counted = node.get("/api/v1/stats/stream").expect("stats")["counts"]["rejected"].as_u64();
+    assert_eq!(counted, Some(1));
+    end(node);
+
+    let mut node = place.start();
+    let producer = Producer::new(place.kafka);
+    send(&producer, "silent", now, 10);
+    send(&producer, "steady", now, 16);
+    // Nothing is known of it, so none of its deltas is late, though the watermark has passed them.
+    send(&producer, "fresh", past, 100);
+    send(&producer, "fresh", past + MINUTE_MS, 100);
+    settle(&mut node, &producer, now);
+    let totals = node.sql(
+        "default",
+        "SELECT name, value FROM samples ORDER BY name, time",
+    );
+    let expected = [
+        "fresh_total,100.0",
+        "fresh_total,200.0",
+        "silent_total,10.0",
+        "silent_total,20.0",
+        "silent_total,30.0",
+        "steady_total,1.0",
+        "steady_total,3.0",
+        "steady_total,15.0",
+        "steady_total,31.0",
+    ];
+    assert_eq!(totals, expected);
+    node.stop();
+}
+
+/// Waits until all that was sent is committed.
+fn settle(node: &mut Node<'_>, producer: &Producer, newest: i64) {
+    producer.flush();
+    drain(node, newest);
+    node.wait("/api/v1/stats/stream", "everything committed", |stream| {
+        stream["in_flight"] == 0
+    });
+}
+
+/// One delta as the Collector's `otlp_json` writes it.
+fn send(producer: &Producer, name: &str, time: i64, delta: i32) {
+    let point = json!({"timeUnixNano": format!("{time}000000"), "asDouble": delta});
+    let sum = json!({"aggregationTemporality": 1, "isMonotonic": true, "dataPoints": [point]});
+    let metrics = json!([{"name": name, "sum": sum}]);
+    let body = json!({"resourceMetrics": [{"scopeMetrics": [{"metrics": metrics}]}]}).to_string();
+    producer.send_to("metrics", 0, "default", "application/json", body.as_bytes());
+}
