@@ -28,13 +28,10 @@ use crate::metric::{METRIC_SCHEMAS, MetricCache, MetricSchema};
 use crate::scan::Lake;
 use crate::settings::EngineSettings;
 use crate::suggest::Known;
-use crate::table::BaseTable;
+use crate::table::{BASE, BaseTable};
 
 /// The one catalog.
 const CATALOG: &str = "tidegauge";
-/// The schema of the base tables, which need not be named.
-const BASE: &str = "lake";
-
 /// Makes a session for each query, over the newest state.
 #[derive(Debug)]
 pub(crate) struct Sessions {

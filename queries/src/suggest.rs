@@ -6,6 +6,7 @@ use datafusion::common::TableReference;
 use tidegauge_tables::Table;
 
 use crate::metric::METRIC_SCHEMAS;
+use crate::table::BASE;
 
 /// How many names are offered.
 const OFFERED: usize = 3;
@@ -35,14 +36,24 @@ impl Known<'_> {
                 Some(tier) if self.tables.contains(&tier) => self.metric(schema, table),
                 Some(tier) => Some(not_made(tier)),
                 None if &**schema == "information_schema" => None,
-                None => {
-                    let dotted = format!("{schema}.{table}");
-                    self.metrics.contains(&dotted).then(|| is_metric(&dotted))
-                }
+                None if &**schema == BASE => self.base(table),
+                None => Some(self.schema(schema, table)),
             },
             TableReference::Bare { table } => self.base(table),
             TableReference::Full { .. } => None,
         }
+    }
+
+    fn schema(self, schema: &str, table: &str) -> String {
+        let dotted = format!("{schema}.{table}");
+        if self.metrics.contains(&dotted) {
+            return is_metric(&dotted);
+        }
+        let schemas = METRIC_SCHEMAS.into_iter();
+        let there = schemas.filter(|(_, table)| self.tables.contains(table));
+        let names: Vec<_> = there.map(|(schema, _)| schema).collect();
+        let all = names.join(", ");
+        format!("there is no schema `{schema}`; metrics are tables of {all}")
     }
 
     fn metric(self, schema: &str, name: &str) -> Option<String> {
@@ -167,6 +178,18 @@ mod tests {
         let text = amend(TableReference::bare("zebra_crossings")).expect("unknown");
         assert!(text.contains("tables are samples, rollup_1m"), "{text}");
         assert!(!text.contains("did you mean"), "{text}");
+    }
+
+    #[test]
+    fn a_schema_that_is_not_there_gets_those_that_are() {
+        let text = amend(TableReference::partial("rolup_1m", "cpu.load")).expect("unknown");
+        assert!(text.contains("tables of raw, rollup_1m"), "{text}");
+        assert!(!text.contains("rollup_1h"), "{text}");
+        let text = amend(TableReference::partial("cpu", "load")).expect("unquoted");
+        assert!(text.contains("`cpu.load` is a metric"), "{text}");
+        let text = amend(TableReference::partial("lake", "sample")).expect("unknown");
+        assert!(text.contains("did you mean samples?"), "{text}");
+        assert_eq!(amend(TableReference::partial("lake", "samples")), None);
     }
 
     #[test]

@@ -14,6 +14,9 @@ use tidegauge_tables::Table;
 use crate::columns::{identity, shape};
 use crate::scan::{Lake, Scan};
 
+/// The schema of the base tables, which need not be named.
+pub(crate) const BASE: &str = "lake";
+
 /// One table at one version of the lake, of one tenant or of all.
 #[derive(Debug)]
 pub(crate) struct BaseTable {
