@@ -296,8 +296,9 @@ impl Pass<'_> {
     }
 
     /// Turns deltas, ascending in time, into running totals. A delta at or before the series'
-    /// newest total can't change those already written: it counts in every later one, and is itself
-    /// put down as a reject.
+    /// newest total has no row of its own: that total is written once more with it, and as the greater
+    /// of two values counts, holds it from then on, also for who starts from what is written. Totals
+    /// before it stay as they are, so the delta is put down as a reject.
     fn accumulate(&mut self, state: &mut State, time: &mut Vec<i64>, value: &mut Vec<f64>) {
         let Some(total) = &mut state.total else {
             return;
@@ -310,11 +311,17 @@ impl Pass<'_> {
                 .rejects
                 .push(late_delta(&state.series, at, delta));
         }
+        let before = *total;
         for value in value.iter_mut().filter(|value| !is_stale(**value)) {
             *total += *value;
             *value = *total;
         }
-        if let Some(&newest) = time.last() {
+        if late > 0 {
+            time.insert(0, state.total_time);
+            value.insert(0, before);
+        }
+        let mut totals = time.iter().zip(&*value);
+        if let Some((&newest, _)) = totals.rfind(|(_, value)| !is_stale(**value)) {
             state.total_time = newest;
         }
     }
@@ -367,7 +374,9 @@ fn late_delta(series: &Series, time: i64, value: f64) -> Reject {
         offset: -1,
         time,
         reason: RejectReason::LateDelta,
-        detail: format!("delta {value} of {series:?} came after a later one; later totals hold it"),
+        detail: format!(
+            "delta {value} of {series:?} came after a later one; the newest total holds it"
+        ),
         bytes: Vec::new(),
     }
 }
