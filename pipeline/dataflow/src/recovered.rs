@@ -32,8 +32,9 @@ pub struct RecoveredSeries {
     pub value: Vec<f64>,
     /// The newest committed sample's time that is not past the last future cutoff.
     pub last_time: i64,
-    /// Its last committed value: the running total, should it be a series of deltas.
-    pub last_value: Option<f64>,
+    /// Time and value of its newest committed sample with a value: the running total, should it be a
+    /// series of deltas.
+    pub last_value: Option<(i64, f64)>,
     /// Its open coarse windows, as [`fold_open`] folds them.
     pub coarse: OpenWindows,
 }

@@ -56,6 +56,8 @@ pub enum RejectReason {
     BadTenant,
     /// A delta that came after a later one of its series: it counts in the totals after that.
     LateDelta,
+    /// A delta past the future cutoff: there is no total that it could be added to.
+    FutureDelta,
     /// Two series whose 64-bit ids collide; the later one is refused.
     SeriesCollision,
     /// Not one record but a range of them, gone from Kafka before they were read; going on without
@@ -80,6 +82,7 @@ impl RejectReason {
             Self::TooLarge => "too_large",
             Self::BadTenant => "bad_tenant",
             Self::LateDelta => "late_delta",
+            Self::FutureDelta => "future_delta",
             Self::SeriesCollision => "series_collision",
             Self::Lost => "lost",
         }

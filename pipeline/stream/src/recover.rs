@@ -1,9 +1,11 @@
 //! Recovery: the open windows of an earlier life, rebuilt from committed rows.
 //!
-//! Read are the samples of minutes not yet closed, the 1-minute rows of hours not yet closed, and the
-//! 1-hour rows of as long as silent series are remembered, whatever Kafka holds.
+//! Read are the samples of minutes not yet closed, the 1-minute rows of hours not yet closed, and, of as
+//! long as silent series are remembered, the 1-hour rows and the late samples that no row has yet,
+//! whatever Kafka holds.
 
 use std::collections::HashSet;
+use std::ops::Range;
 use std::sync::Arc;
 
 use object_store::ObjectStore;
@@ -11,8 +13,10 @@ use tidegauge_dataflow::{
     NONE_OPEN, OpenWindows, Recovered, RecoveredSeries, Settings, fold_open, rebuild_from,
 };
 use tidegauge_lake::{Filter, Merge, Merged, RowKey, Stored};
-use tidegauge_model::{DAY_MS, MINUTE_MS, Rollup, SeriesId, SeriesSeen, Tier, Window, floor};
-use tidegauge_tables::{LakeState, Table};
+use tidegauge_model::{
+    DAY_MS, MINUTE_MS, Rollup, SeriesId, SeriesSeen, Tier, Window, floor, is_stale, prefer,
+};
+use tidegauge_tables::{DataFile, FileKind, LakeState, Table};
 
 use crate::error::StreamError;
 
@@ -50,13 +54,11 @@ pub async fn recover(
     Ok(workers)
 }
 
-/// One series' open windows.
+/// One series' open windows, and how far it has come.
 struct Open {
     time: Vec<i64>,
     value: Vec<f64>,
-    /// The newest time and the last value of closed windows.
-    closed_time: Option<i64>,
-    closed_value: Option<f64>,
+    newest: Newest,
     coarse: OpenWindows,
 }
 
@@ -70,13 +72,8 @@ impl Open {
         RecoveredSeries {
             series: seen.series,
             metadata: seen.metadata,
-            last_time: self
-                .time
-                .last()
-                .copied()
-                .max(self.closed_time)
-                .unwrap_or(i64::MIN),
-            last_value: last_value(&self.value).or(self.closed_value),
+            last_time: self.newest.time,
+            last_value: self.newest.value,
             time: self.time,
             value: self.value,
             coarse: self.coarse,
@@ -112,80 +109,95 @@ async fn open_windows(
         start: since,
         end: from,
     });
+    let unrepaired = Filter::window(dirty_span(state, since..minute));
     let mut samples = Runs::<f64>::open(state, store, Table::Samples, &not_closed).await?;
+    let mut late = Runs::<f64>::overlays(state, store, &unrepaired).await?;
     let mut minutes = Runs::<Rollup>::open(state, store, Table::of(Tier::M1), &closed).await?;
     let mut hours = Runs::<Rollup>::open(state, store, Table::of(Tier::H1), &known).await?;
     let mut open = Vec::new();
-    while let Some(key) = [samples.key(), minutes.key(), hours.key()]
+    while let Some(key) = [samples.key(), late.key(), minutes.key(), hours.key()]
         .into_iter()
         .flatten()
         .min()
     {
         let key = key.clone();
-        let (time, value) = samples.take(&key).await?;
+        let mut newest = Newest::default();
+        for row in hours.take(&key).await?.1 {
+            newest.rollup(&row);
+        }
         let (starts, rows) = minutes.take(&key).await?;
-        let (_, before) = hours.take(&key).await?;
-        let closed = || before.iter().chain(&rows);
-        let closed_time = closed()
-            .map(|row| row.last_time.max(row.stale_time.unwrap_or(i64::MIN)))
-            .max();
-        let closed_value = closed().rev().find(|row| row.count > 0).map(|row| row.last);
-        // Folded at once: an hour of rows of a million series would fill the memory.
-        let coarse = fold_open(coarse, state.watermark, std::iter::zip(starts, rows));
+        for row in &rows {
+            newest.rollup(row);
+        }
+        let (time, value) = late.take(&key).await?;
+        newest.samples(&time, &value);
+        let (time, value) = samples.take(&key).await?;
+        newest.samples(&time, &value);
         let windows = Open {
             time,
             value,
-            closed_time,
-            closed_value,
-            coarse,
+            newest,
+            // Folded at once: an hour of rows of a million series would fill the memory.
+            coarse: fold_open(coarse, state.watermark, std::iter::zip(starts, rows)),
         };
         open.push((key, windows));
     }
-    catch_up(state, store, since..minute, &mut open).await?;
     described(state, store, since, cutoff, open).await
 }
 
-/// Rows of dirty windows lag behind the samples: of series of which nothing newer is known, the newest
-/// sample is looked up.
-async fn catch_up(
-    state: &LakeState,
-    store: &Arc<dyn ObjectStore>,
-    closed: std::ops::Range<i64>,
-    open: &mut [(RowKey, Open)],
-) -> Result<(), StreamError> {
+/// What spans the dirty minutes of `closed`: there the rows of rollups lag behind the late samples.
+fn dirty_span(state: &LakeState, closed: Range<i64>) -> Window {
     let mut dirty = state.dirty.range(closed.clone()).map(|(minute, _)| *minute);
-    let Some(first) = dirty.next() else {
-        return Ok(());
-    };
-    let last = dirty.next_back().unwrap_or(first);
-    let lags = |rows: &Open| rows.time.is_empty() && rows.closed_time < Some(last + MINUTE_MS);
-    let lagging = open.iter().filter(|(_, rows)| lags(rows));
-    let only: HashSet<SeriesId> = lagging.map(|(key, _)| key.series_id).collect();
-    if only.is_empty() {
-        return Ok(());
+    let first = dirty.next();
+    let last = dirty.next_back().or(first);
+    Window {
+        start: first.unwrap_or(closed.end),
+        end: last.map_or(closed.end, |last| last + MINUTE_MS),
     }
-    let filter = Filter {
-        only: Some(Arc::new(only)),
-        ..Filter::window(Window {
-            start: first,
-            end: closed.end,
-        })
-    };
-    let mut samples = Runs::<f64>::open(state, store, Table::Samples, &filter).await?;
-    for (key, rows) in open.iter_mut().filter(|(_, rows)| lags(rows)) {
-        let (time, value) = samples.take(key).await?;
-        let newest = time.last().copied();
-        if newest >= rows.closed_time {
-            rows.closed_time = newest;
-            rows.closed_value = last_value(&value).or(rows.closed_value);
-        }
-    }
-    Ok(())
 }
 
-fn last_value(values: &[f64]) -> Option<f64> {
-    let mut newest = values.iter().rev().copied();
-    newest.find(|value| !tidegauge_model::is_stale(*value))
+/// The newest that is known of a series.
+struct Newest {
+    /// The greatest time, of stale markers too; `i64::MIN` for none.
+    time: i64,
+    /// Time and value of the newest sample with a value.
+    value: Option<(i64, f64)>,
+}
+
+impl Default for Newest {
+    fn default() -> Self {
+        Self {
+            time: i64::MIN,
+            value: None,
+        }
+    }
+}
+
+impl Newest {
+    fn rollup(&mut self, row: &Rollup) {
+        self.time = self.time.max(row.last_time);
+        self.time = self.time.max(row.stale_time.unwrap_or(i64::MIN));
+        if row.count > 0 {
+            self.take(row.last_time, row.last);
+        }
+    }
+
+    /// Samples come ascending in time.
+    fn samples(&mut self, time: &[i64], value: &[f64]) {
+        self.time = self.time.max(time.last().copied().unwrap_or(i64::MIN));
+        let mut samples = std::iter::zip(time, value);
+        if let Some((&time, &value)) = samples.rfind(|(_, value)| !is_stale(**value)) {
+            self.take(time, value);
+        }
+    }
+
+    fn take(&mut self, time: i64, value: f64) {
+        self.value = Some(match self.value {
+            Some(newer) if newer.0 > time => newer,
+            Some(same) if same.0 == time => (time, prefer(same.1, value)),
+            _ => (time, value),
+        });
+    }
 }
 
 /// Finds the labels: a series is in `series` for each day on which it has samples.
@@ -223,6 +235,19 @@ async fn described(
     Ok(described)
 }
 
+impl Runs<f64> {
+    /// The samples that came late, were quarantined or repeated.
+    async fn overlays(
+        state: &LakeState,
+        store: &Arc<dyn ObjectStore>,
+        filter: &Filter,
+    ) -> Result<Self, StreamError> {
+        let files = state.files(Table::Samples);
+        let late = files.filter(|file| file.kind == FileKind::Overlay);
+        Self::of(late, store, Table::Samples, filter).await
+    }
+}
+
 /// The rows of a table, a series at a time.
 struct Runs<T> {
     merge: Merge<T>,
@@ -236,8 +261,16 @@ impl<T: Stored> Runs<T> {
         table: Table,
         filter: &Filter,
     ) -> Result<Self, StreamError> {
-        let files: Vec<_> = state
-            .files(table)
+        Self::of(state.files(table), store, table, filter).await
+    }
+
+    async fn of(
+        files: impl Iterator<Item = &Arc<DataFile>>,
+        store: &Arc<dyn ObjectStore>,
+        table: Table,
+        filter: &Filter,
+    ) -> Result<Self, StreamError> {
+        let files: Vec<_> = files
             .filter(|file| filter.wants_file(file))
             .map(Arc::clone)
             .collect();

@@ -34,6 +34,7 @@ use uuid::Uuid;
 pub use file::{EncodeError, Encoded, iso_date};
 pub use key::{Keyed, RowKey};
 pub use rejects::encode_rejects;
+pub(crate) use rejects::{REJECTS_ORDER, write_rejects};
 pub use rollups::{RollupWriter, encode_rollups};
 pub use run::day_of;
 pub use samples::{SampleWriter, encode_samples};

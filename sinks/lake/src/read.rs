@@ -17,14 +17,18 @@ mod series;
 
 use std::sync::Arc;
 
+use arrow::record_batch::RecordBatch;
 use futures::{StreamExt, TryStreamExt};
 use object_store::ObjectStore;
 use object_store::path::Path;
+use parquet::arrow::ParquetRecordBatchStreamBuilder;
+use parquet::errors::ParquetError;
 use tidegauge_tables::{DataFile, Table};
 
 pub use block::{Block, Stored};
 pub use filter::Filter;
 pub use merge::{Merge, Merged};
+use object::Object;
 pub use rows::RowReader;
 
 /// Files read at a time.
@@ -82,6 +86,28 @@ pub async fn read_rows<T: Stored>(
         .buffered(AT_ONCE)
         .try_collect()
         .await
+}
+
+/// All rows of a file of a table that is not read by series, as the file has them.
+///
+/// # Errors
+/// If the store fails.
+pub(crate) async fn read_batches(
+    store: &Arc<dyn ObjectStore>,
+    table: Table,
+    file: &DataFile,
+) -> Result<Vec<RecordBatch>, ReadError> {
+    let path = data_path(table, file);
+    let read = async {
+        let object = Object::open(store, &path, file.bytes).await?;
+        let builder = ParquetRecordBatchStreamBuilder::new(object).await?;
+        builder.build()?.try_collect().await
+    };
+    let read: Result<_, ParquetError> = read.await;
+    read.map_err(|source| ReadError::Parquet {
+        path: path.clone(),
+        source,
+    })
 }
 
 /// The samples that `filter` wants, one block a file in the order of `files`; a stale marker comes

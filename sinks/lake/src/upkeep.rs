@@ -12,6 +12,7 @@ mod expire;
 mod lane;
 mod patch;
 mod plan;
+mod rejects;
 mod repair;
 mod retention;
 mod settings;

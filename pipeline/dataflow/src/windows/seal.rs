@@ -167,8 +167,9 @@ impl Windows {
             let state = &mut self.catalog.states[dense as usize];
             state.last_time = state.last_time.max(series.last_time);
             state.last_used = series.last_time;
-            state.total_time = series.last_time;
-            state.resume_total = series.last_value.unwrap_or_default();
+            if let Some((time, total)) = series.last_value {
+                (state.total_time, state.resume_total) = (time, total);
+            }
             state.coarse = series.coarse;
             // What the carry can't hold was marked dirty when it was sealed.
             let held = series.time.partition_point(|&time| self.carry.holds(time));
@@ -250,6 +251,7 @@ impl Pass<'_> {
             open_value,
         } = scratch;
         let (mut times, mut values) = rows;
+        let ahead = self.refuse_deltas(state, ahead);
         let mut main: fn(usize) -> Main = Main::AsTheyLie;
         // Nearly every run ascends as it came and is used where it lies.
         if state.total.is_some() || !times.is_sorted_by(|a, b| a < b) {
@@ -295,6 +297,18 @@ impl Pass<'_> {
         main(sealed_before)
     }
 
+    /// Puts quarantined deltas down as rejects: a clock far ahead would hold its series' total there.
+    /// Those of other series pass.
+    fn refuse_deltas<'a>(&mut self, state: &State, ahead: Rows<'a>) -> Rows<'a> {
+        if state.total.is_none() {
+            return ahead;
+        }
+        let deltas = std::iter::zip(ahead.0, ahead.1);
+        let refused = deltas.map(|(&at, &delta)| Refused::Future.reject(&state.series, at, delta));
+        self.out.sealed.rejects.extend(refused);
+        (&[], &[])
+    }
+
     /// Turns deltas, ascending in time, into running totals. A delta at or before the series'
     /// newest total has no row of its own: that total is written once more with it, and as the greater
     /// of two values counts, holds it from then on, also for who starts from what is written. Totals
@@ -306,10 +320,8 @@ impl Pass<'_> {
         let late = time.partition_point(|&at| at <= state.total_time);
         for (at, delta) in time.drain(..late).zip(value.drain(..late)) {
             *total += if is_stale(delta) { 0.0 } else { delta };
-            self.out
-                .sealed
-                .rejects
-                .push(late_delta(&state.series, at, delta));
+            let reject = Refused::Late.reject(&state.series, at, delta);
+            self.out.sealed.rejects.push(reject);
         }
         let before = *total;
         for value in value.iter_mut().filter(|value| !is_stale(**value)) {
@@ -364,19 +376,36 @@ fn refill<T: Copy>(column: &mut Vec<T>, rows: &[T]) {
     column.extend_from_slice(rows);
 }
 
-fn late_delta(series: &Series, time: i64, value: f64) -> Reject {
-    Reject {
-        tenant: series.tenant().into(),
-        partition: Partition {
-            topic: "".into(),
-            index: -1,
-        },
-        offset: -1,
-        time,
-        reason: RejectReason::LateDelta,
-        detail: format!(
-            "delta {value} of {series:?} came after a later one; the newest total holds it"
-        ),
-        bytes: Vec::new(),
+/// Why a delta has no row of its own.
+#[derive(Clone, Copy)]
+enum Refused {
+    Late,
+    Future,
+}
+
+impl Refused {
+    fn reject(self, series: &Series, time: i64, delta: f64) -> Reject {
+        let (reason, why) = match self {
+            Self::Late => (
+                RejectReason::LateDelta,
+                "came after a later one; the newest total holds it",
+            ),
+            Self::Future => (
+                RejectReason::FutureDelta,
+                "is past the future cutoff and in no total; set its producer's clock",
+            ),
+        };
+        Reject {
+            tenant: series.tenant().into(),
+            partition: Partition {
+                topic: "".into(),
+                index: -1,
+            },
+            offset: -1,
+            time,
+            reason,
+            detail: format!("delta {delta} of {series:?} at {time} {why}"),
+            bytes: Vec::new(),
+        }
     }
 }

@@ -147,7 +147,7 @@ impl Shelves {
                 time: rows.iter().map(|row| row.0).collect(),
                 value: rows.iter().map(|row| row.1).collect(),
                 last_time: rows.last().map_or(i64::MIN, |row| row.0),
-                last_value: rows.last().map(|row| row.1),
+                last_value: rows.last().copied(),
                 coarse: fold_open(&settings.coarse_tiers(), last.watermark, minutes),
             });
         }

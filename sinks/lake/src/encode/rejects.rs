@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BinaryArray, Int32Array, Int64Array, StringArray, TimestampMillisecondArray,
+    ArrayRef, AsArray, BinaryArray, Int32Array, Int64Array, StringArray, TimestampMillisecondArray,
 };
+use arrow::compute::{max, min};
+use arrow::datatypes::TimestampMillisecondType;
 use arrow::record_batch::RecordBatch;
 use tidegauge_model::Reject;
 use tidegauge_tables::{FileKind, Key, Table};
@@ -28,31 +30,42 @@ pub fn encode_rejects(
 ) -> Result<Option<Encoded>, EncodeError> {
     let mut rejects = rejects.to_vec();
     rejects.sort_by(|a, b| order(a).cmp(&order(b)));
-    let (Some(first), Some(last)) = (rejects.first(), rejects.last()) else {
+    let batch = batch(&rejects).map_err(EncodeError::of(Table::Rejects))?;
+    write_rejects(&batch, profile, id)
+}
+
+/// Writes the files' own columns of rejects of one day, sorted as [`encode_rejects`] sorts them; none
+/// for none.
+pub(crate) fn write_rejects(
+    batch: &RecordBatch,
+    profile: &Profile,
+    id: Uuid,
+) -> Result<Option<Encoded>, EncodeError> {
+    let tenants = batch["tenant"].as_string::<i32>();
+    let times = batch["time"].as_primitive::<TimestampMillisecondType>();
+    let (Some(min_time), Some(max_time)) = (min(times), max(times)) else {
         return Ok(None);
     };
-    let key = |reject: &Reject| Key {
-        tenant: reject.tenant.to_string(),
+    let key = |row: usize| Key {
+        tenant: tenants.value(row).to_owned(),
         name: String::new(),
     };
     let extent = Extent {
-        date: day_of(first.time),
-        rows: rejects.len() as u64,
-        min_time: rejects.iter().map(|r| r.time).min().unwrap_or_default(),
-        max_time: rejects.iter().map(|r| r.time).max().unwrap_or_default(),
-        min_key: key(first),
-        max_key: key(last),
+        date: day_of(min_time),
+        rows: batch.num_rows() as u64,
+        min_time,
+        max_time,
+        min_key: key(0),
+        max_key: key(batch.num_rows() - 1),
     };
-    let batch = batch(&rejects).map_err(EncodeError::of(Table::Rejects))?;
-    let bytes = write_batch(&batch, &["tenant", "time"], profile)
+    let bytes = write_batch(batch, &["tenant", "time"], profile)
         .map_err(EncodeError::of(Table::Rejects))?;
-    Ok(Some(extent.finish(
-        Table::Rejects,
-        FileKind::Main,
-        id,
-        bytes,
-    )))
+    let (table, kind) = (Table::Rejects, FileKind::Main);
+    Ok(Some(extent.finish(table, kind, id, bytes)))
 }
+
+/// The columns that [`encode_rejects`] sorts by.
+pub(crate) const REJECTS_ORDER: [&str; 5] = ["tenant", "time", "topic", "partition", "offset"];
 
 fn order(reject: &Reject) -> (&str, i64, &str, i32, i64) {
     let partition = &reject.partition;

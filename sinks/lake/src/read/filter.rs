@@ -56,7 +56,9 @@ impl Filter {
             .keys
             .as_ref()
             .is_none_or(|keys| file.min_key <= *keys.end() && file.max_key >= *keys.start());
-        in_keys && file.min_time < self.window.end && file.max_time >= self.window.start
+        let window = &self.window;
+        let in_window = file.min_time < window.end && file.max_time >= window.start;
+        in_keys && in_window && window.start < window.end
     }
 
     pub(crate) fn wants_series(&self, key: &RowKey) -> bool {

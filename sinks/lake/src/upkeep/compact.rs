@@ -18,8 +18,8 @@ impl Upkeep {
     /// Merges what can be merged.
     pub(super) async fn compact(&self, report: &mut UpkeepReport) -> Result<(), UpkeepError> {
         for table in Table::ALL {
-            // Rows of rejects are few and never collide: they stay as they came.
             if table == Table::Rejects {
+                self.compact_rejects(report).await?;
                 continue;
             }
             for _ in 0..MOST_MERGES {

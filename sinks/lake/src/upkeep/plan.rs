@@ -231,7 +231,7 @@ impl Planner<'_> {
         })
     }
 
-    fn is_past(&self, end: i64) -> bool {
+    pub(super) fn is_past(&self, end: i64) -> bool {
         let past = end.saturating_add(self.settings.compact_after_ms);
         self.state.watermark.is_some_and(|j| past <= j)
     }
@@ -240,7 +240,7 @@ impl Planner<'_> {
         self.is_past(end) && self.state.dirty.range(start..end).next().is_none()
     }
 
-    fn is_quiet(&self, files: &[Arc<DataFile>]) -> bool {
+    pub(super) fn is_quiet(&self, files: &[Arc<DataFile>]) -> bool {
         let newest = files.iter().map(|file| file.version).max();
         newest <= self.quiet_version
     }

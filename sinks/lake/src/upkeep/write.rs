@@ -180,13 +180,21 @@ impl<'a, T: Rows> Out<'a, T> {
         let Some(writer) = self.writer.take() else {
             return Ok(());
         };
-        let Some(mut encoded) = T::end(writer, self.kind, self.upkeep.id())? else {
+        let Some(encoded) = T::end(writer, self.kind, self.upkeep.id())? else {
             return Ok(());
         };
-        encoded.file.compacted = true;
-        let path = data_path(self.table, &encoded.file);
-        self.upkeep.store.put(&path, encoded.bytes.into()).await?;
-        self.done.push(encoded.file);
+        self.done.push(self.upkeep.put(encoded).await?);
         Ok(())
+    }
+}
+
+impl Upkeep {
+    /// Puts a file that is as upkeep leaves it.
+    pub(super) async fn put(&self, encoded: Encoded) -> Result<DataFile, UpkeepError> {
+        let mut file = encoded.file;
+        file.compacted = true;
+        let path = data_path(encoded.table, &file);
+        self.store.put(&path, encoded.bytes.into()).await?;
+        Ok(file)
     }
 }

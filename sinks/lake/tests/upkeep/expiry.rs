@@ -1,0 +1,149 @@
+//! What has expired goes, and what comes late to it is taken into rows.
+
+use std::collections::BTreeSet;
+
+use rand::SeedableRng;
+use rand::rngs::SmallRng;
+use tidegauge_lake::{RetentionRule, UpkeepSettings};
+use tidegauge_model::{DAY_MS, HOUR_MS, MINUTE_MS, Rollup, Series, SeriesId, Tier};
+use tidegauge_tables::Table;
+
+use crate::common::{Lake, simulate};
+use crate::life::{begin, commit, settled, value_bits};
+use crate::rows::bits;
+use crate::stream::{START, Stream};
+
+#[test]
+fn what_comes_after_raw_has_expired_is_merged_into_rows() {
+    simulate(async {
+        let lake = Lake::new();
+        let mut stream = Stream::new(2, 0);
+        let mut random = SmallRng::seed_from_u64(2);
+        let life = begin(&lake, 7, UpkeepSettings::default()).await;
+        let at = START + 3 * MINUTE_MS;
+        let samples = vec![(0, at, 1.0), (0, at + 20_000, 4.0)];
+        commit(&life, stream.seal(samples, 2 * HOUR_MS), &mut random).await;
+        lake.pass(u64::try_from(9 * DAY_MS).expect("positive"))
+            .await;
+        let report = life.upkeep.run_once().await.expect("a store that lives");
+        assert_eq!(report.files_expired, 1, "the samples");
+
+        commit(
+            &life,
+            stream.seal(vec![(0, at + 10_000, 2.0)], 0),
+            &mut random,
+        )
+        .await;
+        let report = life.upkeep.run_once().await.expect("a store that lives");
+        assert_eq!((report.minutes_repaired, report.files_expired), (1, 1));
+        let state = lake.read().await;
+        assert_eq!(state.files(Table::Samples).count(), 0);
+        assert!(state.dirty.is_empty());
+        for table in [Table::Rollup1m, Table::Rollup1h] {
+            let rows = settled::<Rollup>(&lake, &state, table, bits).await;
+            let counts: Vec<_> = rows.values().map(|row| row[0]).collect();
+            assert_eq!(counts, [3], "{table:?}");
+        }
+    });
+}
+
+#[test]
+fn a_backfill_is_kept_from_its_coming() {
+    simulate(async {
+        let lake = Lake::new();
+        let mut stream = Stream::new(2, 0);
+        let mut random = SmallRng::seed_from_u64(2);
+        let life = begin(&lake, 7, UpkeepSettings::default()).await;
+        let at = START - 1000 * DAY_MS;
+        let samples = vec![(0, at, 1.0), (0, at + 20_000, 4.0)];
+        commit(&life, stream.seal(samples, 2 * HOUR_MS), &mut random).await;
+        let mut expired = Vec::new();
+        for _ in 0..9 {
+            let report = life.upkeep.run_once().await.expect("a store that lives");
+            expired.push(report.files_expired);
+            lake.pass(DAY_MS.cast_unsigned()).await;
+        }
+        assert_eq!(
+            expired,
+            [0, 0, 0, 0, 0, 0, 0, 0, 1],
+            "samples, after 7 days"
+        );
+
+        // What comes to the same minute now is late: rows take it in, and it goes.
+        let late = stream.seal(vec![(0, at + 10_000, 2.0)], 0);
+        commit(&life, late, &mut random).await;
+        let report = life.upkeep.run_once().await.expect("a store that lives");
+        assert_eq!((report.minutes_repaired, report.files_expired), (1, 1));
+        let state = lake.read().await;
+        assert_eq!(state.files(Table::Samples).count(), 0);
+        let rows = settled::<Rollup>(&lake, &state, Table::Rollup1m, bits).await;
+        assert_eq!(rows.values().map(|row| row[0]).collect::<Vec<_>>(), [3]);
+    });
+}
+
+#[test]
+fn a_metric_kept_for_less_goes_from_among_the_others() {
+    simulate(async {
+        let lake = Lake::new();
+        let mut stream = Stream::new(2, 0);
+        let mut random = SmallRng::seed_from_u64(2);
+        let short = stream.series[0].name().to_owned();
+        let rule = RetentionRule {
+            metric: Some(short.clone()),
+            raw_ms: Some(DAY_MS),
+            ..RetentionRule::default()
+        };
+        let mut settings = UpkeepSettings::default();
+        settings.retention.rules.push(rule);
+        let mut life = begin(&lake, 7, settings.clone()).await;
+        let at = START + 3 * MINUTE_MS;
+        let samples = (0..7)
+            .flat_map(|series| [(series, at, 1.0), (series, at + 20_000, 4.0)])
+            .collect();
+        commit(&life, stream.seal(samples, 3 * DAY_MS), &mut random).await;
+        lake.pass(u64::try_from(3 * DAY_MS).expect("positive"))
+            .await;
+        let mut trimmed = 0;
+        for _ in 0..4 {
+            let report = life.upkeep.run_once().await.expect("a store that lives");
+            trimmed += report.files_trimmed;
+            lake.pass(360_000).await;
+        }
+        assert_eq!(trimmed, 1, "the day's samples, once");
+        let is_short = |series: &Series| series.name() == short;
+        let kept = |stream: &Stream| {
+            let mut rows = stream.oracle(Tier::Raw);
+            let gone: BTreeSet<SeriesId> = stream
+                .series
+                .iter()
+                .filter(|it| is_short(it))
+                .map(Series::id)
+                .collect();
+            rows.retain(|(id, _), _| !gone.contains(id));
+            rows
+        };
+        let found = settled(&lake, &lake.read().await, Table::Samples, value_bits).await;
+        assert!(!found.is_empty());
+        assert_eq!(found, kept(&stream));
+
+        // Late samples: of the short-lived metric merged into rows, of the others folded from raw.
+        let late = (0..7).map(|series| (series, at + 10_000, 2.0)).collect();
+        life = begin(&lake, 8, settings).await;
+        commit(&life, stream.seal(late, 0), &mut random).await;
+        for _ in 0..4 {
+            life.upkeep.run_once().await.expect("a store that lives");
+            lake.pass(360_000).await;
+        }
+        let state = lake.read().await;
+        assert!(state.dirty.is_empty());
+        assert_eq!(
+            settled(&lake, &state, Table::Samples, value_bits).await,
+            kept(&stream)
+        );
+        for table in [Table::Rollup1m, Table::Rollup1h] {
+            let rows = settled::<Rollup>(&lake, &state, table, bits).await;
+            let counts: Vec<_> = rows.values().map(|row| row[0]).collect();
+            assert_eq!(counts, [3; 7], "{table:?}");
+        }
+    });
+}
