@@ -28,7 +28,7 @@ pub struct DoorStats {
     pub accepted: u64,
     /// Items that were refused.
     pub rejected: u64,
-    /// Requests refused whole: 400, 413 and 415.
+    /// Requests refused whole: 400, 408, 413 and 415.
     pub refused: u64,
     /// Requests answered 503.
     pub unavailable: u64,

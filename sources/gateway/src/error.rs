@@ -27,6 +27,9 @@ pub enum PushError {
     /// The body is longer than allowed.
     #[error("{0}")]
     TooLarge(String),
+    /// The body stopped coming before its end.
+    #[error("{0}")]
+    Stalled(String),
     /// A content type or encoding that this door does not take.
     #[error("{0}")]
     MediaType(String),

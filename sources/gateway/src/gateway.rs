@@ -154,11 +154,26 @@ impl Gateway {
         &self.inner.counters
     }
 
-    /// Room for a body, held until it is answered.
-    pub(crate) fn admit(&self, bytes: usize) -> Result<OwnedSemaphorePermit, PushError> {
-        let permits = u32::try_from(bytes.div_ceil(PERMIT_BYTES)).unwrap_or(u32::MAX);
+    /// The room of a body of which nothing has come yet.
+    pub(crate) fn no_room(&self) -> Result<OwnedSemaphorePermit, PushError> {
+        self.permits(0)
+    }
+
+    /// Makes the room of a body enough for `bytes`; it is held until that is answered.
+    pub(crate) fn grow(
+        &self,
+        room: &mut OwnedSemaphorePermit,
+        bytes: usize,
+    ) -> Result<(), PushError> {
+        let more = bytes.div_ceil(PERMIT_BYTES) - room.num_permits();
+        room.merge(self.permits(more)?);
+        Ok(())
+    }
+
+    fn permits(&self, count: usize) -> Result<OwnedSemaphorePermit, PushError> {
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
         Arc::clone(&self.inner.bodies)
-            .try_acquire_many_owned(permits)
+            .try_acquire_many_owned(count)
             .map_err(|_| self.unavailable("too many bytes under way".into()))
     }
 

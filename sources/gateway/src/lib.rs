@@ -19,6 +19,7 @@
 //! Every door understands gzip, zstd, snappy and deflate, and takes the tenant from the header
 //! `X-Tenant`, `X-Scope-OrgID` or `tenant`.
 
+mod body;
 mod counters;
 mod cut;
 mod door;

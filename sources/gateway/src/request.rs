@@ -2,12 +2,13 @@
 
 use std::io::Read;
 
-use axum::body::{Body, to_bytes};
+use axum::body::Body;
 use axum::http::HeaderMap;
-use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
+use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use bytes::Bytes;
 use tokio::sync::OwnedSemaphorePermit;
 
+use crate::body;
 use crate::error::PushError;
 use crate::gateway::Gateway;
 
@@ -46,12 +47,7 @@ impl Request {
     ) -> Result<Self, PushError> {
         let tenant = tenant(headers, &gateway.settings().tenant)?;
         let encoding = encoding(headers, usual_encoding)?;
-        let most = gateway.settings().body_bytes;
-        let announced = text(headers, CONTENT_LENGTH.as_str()).and_then(|text| text.parse().ok());
-        let room = gateway.admit(announced.unwrap_or(most).min(most))?;
-        let body = to_bytes(body, most)
-            .await
-            .map_err(|error| read_error(&error, most))?;
+        let (body, room) = body::read(gateway, body).await?;
         let (body, content_encoding) = match encoding {
             "deflate" => (inflate(&body, gateway.unpacked_bytes_most())?, "identity"),
             encoding => (body, encoding),
@@ -127,21 +123,6 @@ fn encoding(headers: &HeaderMap, usual: &'static str) -> Result<&'static str, Pu
             format!("content-encoding {word:?}; known are gzip, zstd, snappy, deflate, identity");
         PushError::MediaType(text)
     })
-}
-
-fn too_large(most: usize) -> PushError {
-    PushError::TooLarge(format!(
-        "the body is longer than {most} bytes; send smaller batches"
-    ))
-}
-
-fn read_error(error: &axum::Error, most: usize) -> PushError {
-    let source = std::error::Error::source(error);
-    if source.is_some_and(|source| source.to_string().contains("length limit")) {
-        too_large(most)
-    } else {
-        PushError::Refused(format!("reading the body: {error}"))
-    }
 }
 
 /// HTTP's deflate is zlib, but some send it bare; their first bytes tell.

@@ -15,6 +15,10 @@ pub struct GatewaySettings {
     /// The longest body taken, in bytes as sent; how long one may be after decompression is the
     /// limit `record_bytes` of all sources.
     pub body_bytes: usize,
+    /// How long nothing of a body may come, in milliseconds, before its request is answered 408.
+    /// Not yet a key of the configuration file.
+    #[serde(skip)]
+    pub body_idle_ms: u64,
     /// Bytes of bodies under way at once. Requests beyond are answered 503.
     pub inflight_bytes: usize,
     /// The longest record produced, in bytes before compression; must stay below the topic's
@@ -39,6 +43,7 @@ impl Default for GatewaySettings {
             topic: "metrics".into(),
             tenant: "default".into(),
             body_bytes: 16 << 20,
+            body_idle_ms: 30_000,
             inflight_bytes: 64 << 20,
             record_bytes: 512 << 10,
             delivery_timeout_ms: 3000,

@@ -59,6 +59,7 @@ const fn status_of(error: &PushError) -> StatusCode {
     match error {
         PushError::Refused(_) => StatusCode::BAD_REQUEST,
         PushError::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+        PushError::Stalled(_) => StatusCode::REQUEST_TIMEOUT,
         PushError::MediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         PushError::Unavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
     }
