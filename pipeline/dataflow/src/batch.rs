@@ -30,6 +30,8 @@ pub(crate) struct Batch {
     pub(crate) value: Vec<f64>,
     /// What could not be taken.
     pub(crate) rejects: Vec<Reject>,
+    /// Whether the source ends: its numbers stand for nothing any more.
+    pub(crate) last: bool,
 }
 
 impl Batch {
@@ -45,6 +47,15 @@ impl Batch {
             time: Vec::new(),
             value: Vec::new(),
             rejects: Vec::new(),
+            last: false,
+        }
+    }
+
+    /// Says that a source has ended.
+    pub(crate) fn last(target: u64, source: u32, partition: &Partition) -> Self {
+        Self {
+            last: true,
+            ..Self::new(target, source, partition, 0)
         }
     }
 

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 use crossbeam_channel::Sender;
 use tidegauge_model::{
-    Chunk, Counts, Definition, MINUTE_MS, Partition, PartitionCut, SourceControl, SourceEvent,
+    Chunk, Counts, Definition, MINUTE_MS, Partition, PartitionCut, Reject, SourceControl,
+    SourceEvent,
 };
 
 use crate::batch::Batch;
@@ -38,7 +39,9 @@ pub(crate) struct Intake {
     /// Partitions of which something is to be reported.
     gone: Vec<Partition>,
     counts: Counts,
-    /// Samples of this seal so far, and of seals not yet committed by the epoch that ends them.
+    /// What this epoch holds, as so many samples: its samples, and rejects by their bytes.
+    held: u64,
+    /// The same of this seal's epochs before, and of seals not yet committed by the epoch that ends them.
     taken: u64,
     sealed: VecDeque<(u64, u64)>,
     board: Board,
@@ -72,6 +75,7 @@ impl Intake {
             partitions: BTreeMap::new(),
             gone: Vec::new(),
             counts: Counts::default(),
+            held: 0,
             taken: 0,
             sealed: VecDeque::new(),
             board,
@@ -89,11 +93,13 @@ impl Intake {
     }
 
     fn in_flight(&self) -> u64 {
-        self.taken + self.sealed.iter().map(|(_, samples)| samples).sum::<u64>()
+        self.held + self.taken + self.sealed.iter().map(|(_, samples)| samples).sum::<u64>()
     }
 
     /// Ends the epoch before `open` and says what came in it.
     pub(crate) fn begin(&mut self, open: Open) -> Report {
+        let held = std::mem::take(&mut self.held);
+        self.taken += held;
         if open.seal {
             self.sealed
                 .push_back((open.epoch, std::mem::take(&mut self.taken)));
@@ -111,6 +117,7 @@ impl Intake {
             worker: self.worker,
             epoch: open.epoch - 1,
             counts: self.counts,
+            held,
             ..Report::default()
         };
         report
@@ -170,7 +177,7 @@ impl Intake {
     }
 
     /// Takes one event into the open epoch.
-    pub(crate) fn take(&mut self, event: SourceEvent, give: impl FnMut(Batch)) {
+    pub(crate) fn take(&mut self, event: SourceEvent, mut give: impl FnMut(Batch)) {
         match event {
             SourceEvent::Registered {
                 partition,
@@ -190,11 +197,23 @@ impl Intake {
             }
             SourceEvent::Withdrawn { partition, reason } => {
                 tracing::warn!(%partition, reason, "partition is gone");
-                if self.partitions.remove(&partition).is_some() {
-                    self.gone.push(partition);
-                }
+                self.withdraw(&partition, &mut give);
             }
         }
+    }
+
+    fn withdraw(&mut self, partition: &Partition, give: &mut impl FnMut(Batch)) {
+        let Some(registered) = self.partitions.remove(partition) else {
+            return;
+        };
+        if registered.paused {
+            // Should it come back, it is a new one, of which nobody remembers that it was held back.
+            let _ = self.controls.send(SourceControl::Resume(partition.clone()));
+        }
+        for target in 0..self.peers {
+            give(Batch::last(target, registered.source, partition));
+        }
+        self.gone.push(partition.clone());
     }
 
     fn register(&mut self, partition: Partition, lateness_ms: i64) {
@@ -251,7 +270,8 @@ impl Intake {
             duplicate: 0,
             rejected: chunk.rejects.len() as u64,
         };
-        self.taken += chunk.samples.len() as u64;
+        let refused: usize = chunk.rejects.iter().map(Reject::held_bytes).sum();
+        self.held += chunk.samples.len() as u64 + refused as u64 / SAMPLE_BYTES;
         registered.route(
             chunk,
             extent.quarantined > 0,

@@ -18,4 +18,6 @@ pub(crate) struct Report {
     pub(crate) cuts: Vec<PartitionCut>,
     /// What came in.
     pub(crate) counts: Counts,
+    /// What of it is held until its commit, as so many samples.
+    pub(crate) held: u64,
 }

@@ -28,6 +28,14 @@ pub struct Reject {
     pub bytes: Vec<u8>,
 }
 
+impl Reject {
+    /// About how many bytes of memory it takes.
+    #[must_use]
+    pub const fn held_bytes(&self) -> usize {
+        size_of::<Self>() + self.detail.len() + self.bytes.len()
+    }
+}
+
 /// The classes of fault, by which rejects are counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -46,7 +54,7 @@ pub enum RejectReason {
     TooManyLabels,
     /// A value that is not a number.
     BadValue,
-    /// A timestamp that cannot be read or lies outside years 1–9999.
+    /// A timestamp that cannot be read or lies outside years 1678–2261.
     BadTimestamp,
     /// A native or exponential histogram.
     NativeHistogram,

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::Receiver;
 use tidegauge_dataflow::Draft;
 use tidegauge_lake::{CommitError, Committer};
-use tidegauge_model::PartitionCut;
+use tidegauge_model::{PartitionCut, RecordMark};
 use tidegauge_tables::{CommitKind, FileChanges, LakeState, Table, spans};
 use tokio::runtime::Handle;
 
@@ -75,6 +75,13 @@ impl Commits {
     }
 }
 
+/// The mark that stays where a chunk brought no record: that of its partition's last one, unless the partition
+/// has begun anew since.
+fn kept_mark(cut: &PartitionCut, state: &LakeState) -> Option<RecordMark> {
+    let (_, mark) = state.cuts.get(&cut.partition)?;
+    mark.filter(|mark| mark.offset < cut.next.0)
+}
+
 /// What is to be committed, and how many samples; none if nothing has changed.
 fn wanted(draft: Draft<Written>, state: &LakeState) -> Option<(tidegauge_lake::Draft, u64)> {
     let mut files: BTreeMap<Table, FileChanges> = BTreeMap::new();
@@ -83,17 +90,15 @@ fn wanted(draft: Draft<Written>, state: &LakeState) -> Option<(tidegauge_lake::D
     }
     let moved = |cut: &PartitionCut| {
         let known = state.cuts.get(&cut.partition);
-        known.is_none_or(|(next, mark)| (*next, *mark) != (cut.next, cut.mark.or(*mark)))
+        let mark = cut.mark.or(kept_mark(cut, state));
+        known.is_none_or(|known| *known != (cut.next, mark))
     };
     let mut cuts: Vec<PartitionCut> = draft.cuts.into_iter().filter(moved).collect();
     if files.is_empty() && cuts.is_empty() && draft.dirty.is_empty() {
         return None;
     }
     for cut in &mut cuts {
-        // A chunk without records moves nothing, and its partition's last record stays the mark.
-        cut.mark = cut
-            .mark
-            .or(state.cuts.get(&cut.partition).and_then(|(_, mark)| *mark));
+        cut.mark = cut.mark.or(kept_mark(cut, state));
     }
     let samples = draft.counts.samples;
     let kind = CommitKind::Stream {

@@ -215,7 +215,8 @@ async fn described(
         } else {
             floor(from, DAY_MS)
         },
-        end: to.saturating_add(1),
+        // A series is put down once a day, with the first sample seen: its clock may have been ahead.
+        end: floor(to, DAY_MS).saturating_add(DAY_MS),
     };
     let filter = Filter {
         only: Some(Arc::new(only)),

@@ -142,7 +142,10 @@ impl Stream {
             let woken = events_bell.clone();
             let clock = Arc::clone(&parts.clock);
             let source = Arc::new(KafkaSource::start(
-                parts.kafka.clone(),
+                tidegauge_kafka::Settings {
+                    remembered_ms: parts.dataflow.silence_ms,
+                    ..parts.kafka.clone()
+                },
                 WorkerShare {
                     index,
                     peers: parts.cluster.peers(),

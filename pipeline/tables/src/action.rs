@@ -33,7 +33,7 @@ pub struct Protocol {
     pub min_reader_version: u32,
     /// 7: writers that know every feature named.
     pub min_writer_version: u32,
-    /// A feature that only we have, so that no other engine writes.
+    /// Among them one that only we have, so that no other engine writes.
     pub writer_features: Vec<String>,
 }
 
@@ -44,7 +44,8 @@ impl Protocol {
         Self {
             min_reader_version: 1,
             min_writer_version: 7,
-            writer_features: vec![COMMIT_KEY.into()],
+            // Spark reads no table with columns that are not nullable unless this is named too.
+            writer_features: vec!["invariants".into(), COMMIT_KEY.into()],
         }
     }
 }

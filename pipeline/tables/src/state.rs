@@ -33,7 +33,7 @@ pub struct LakeState {
     pub epoch: u64,
     /// The watermark `J`, milliseconds: windows with end ≤ J are closed and their rows written.
     pub watermark: Option<i64>,
-    /// The future cutoff `F` of the last commit, milliseconds.
+    /// The greatest future cutoff `F` of all commits, milliseconds: a clock may have been set back.
     pub cutoff: Option<i64>,
     /// Wall clock of the last commit, milliseconds.
     pub committed_at: i64,
@@ -90,9 +90,15 @@ impl TableState {
     /// Whether anything of the minutes of `file` has expired.
     #[must_use]
     pub fn has_expired(&self, file: &DataFile) -> bool {
-        let next = self.expired.partition_point(|span| span.1 <= file.min_time);
+        self.has_expired_in(file.min_time, file.max_time)
+    }
+
+    /// Whether anything of the minutes of the times from `first` to `last` has expired.
+    #[must_use]
+    pub fn has_expired_in(&self, first: i64, last: i64) -> bool {
+        let next = self.expired.partition_point(|span| span.1 <= first);
         let span = self.expired.get(next);
-        span.is_some_and(|span| span.0 <= file.max_time)
+        span.is_some_and(|span| span.0 <= last)
     }
 
     fn expire(&mut self, files: &[Arc<DataFile>]) {
@@ -151,13 +157,13 @@ impl LakeState {
             for path in &changes.remove {
                 state.removed.insert(path.clone(), commit.at);
             }
-            if changes.add.is_empty() {
+            let repaired =
+                matches!(&commit.kind, CommitKind::Upkeep { repaired, .. } if !repaired.is_empty());
+            if changes.add.is_empty() && !repaired {
                 state.expire(&replaced);
             }
             let taken_at = match &commit.kind {
-                CommitKind::Upkeep { repaired, .. } if repaired.is_empty() => {
-                    replaced.iter().map(|file| file.taken_at).max()
-                }
+                CommitKind::Upkeep { .. } => replaced.iter().map(|file| file.taken_at).max(),
                 _ => None,
             };
             for file in &changes.add {
@@ -181,7 +187,7 @@ impl LakeState {
             } => {
                 self.epoch = *epoch;
                 self.watermark = self.watermark.max(*watermark);
-                self.cutoff = Some(*cutoff);
+                self.cutoff = self.cutoff.max(Some(*cutoff));
                 self.counts += *counts;
                 self.take_cuts(cuts);
                 for minute in minutes(dirty) {

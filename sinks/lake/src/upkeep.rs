@@ -10,6 +10,7 @@
 mod compact;
 mod expire;
 mod lane;
+mod merged;
 mod patch;
 mod plan;
 mod rejects;
@@ -124,8 +125,8 @@ pub struct Upkeep {
 struct Memory {
     /// The lake's version at the start of past passes, with the wall clock: how old a file is.
     passes: VecDeque<(u64, i64)>,
-    /// The stream's last epoch and when it was first seen.
-    epoch: Option<(u64, i64)>,
+    /// The stream's last epoch, when it was first seen, and the same of the one before.
+    epochs: [Option<(u64, i64)>; 2],
     /// When objects were last listed.
     swept_at: Option<i64>,
     /// Days in which nothing was left to trim.
@@ -184,10 +185,10 @@ impl Upkeep {
     }
 
     /// One pass: repairs, then expiry, then compaction, then trimming, then the sweep. Repairs come first, as they
-    /// need raw samples that expiry would take.
+    /// need raw samples that expiry would take, and expiry leaves what is not yet repaired.
     ///
     /// # Errors
-    /// See [`UpkeepError`]. What was committed stays.
+    /// See [`UpkeepError`]: the first, once all parts have been tried. What was committed stays.
     pub async fn run_once(&self) -> Result<UpkeepReport, UpkeepError> {
         let began = self.clock.now_ms();
         let mut report = UpkeepReport::default();
@@ -207,19 +208,21 @@ impl Upkeep {
 
     async fn pass(&self, report: &mut UpkeepReport) -> Result<(), UpkeepError> {
         self.remember();
-        self.repair(report).await?;
-        self.expire(report).await?;
-        self.compact(report).await?;
-        self.trim(report).await?;
-        self.sweep(report).await
+        let repaired = self.repair(report).await;
+        let expired = self.expire(report).await;
+        let compacted = self.compact(report).await;
+        let trimmed = self.trim(report).await;
+        let swept = self.sweep(report).await;
+        // A file that can't be read stops what needs it and nothing else.
+        repaired.and(expired).and(compacted).and(trimmed).and(swept)
     }
 
     fn remember(&self) {
         let (state, now) = (self.committer.state(), self.clock.now_ms());
         let quiet_since = now.saturating_sub(self.settings.compact_after_ms);
         let mut memory = self.memory.lock();
-        if memory.epoch.is_none_or(|(epoch, _)| epoch != state.epoch) {
-            memory.epoch = Some((state.epoch, now));
+        if memory.epochs[0].is_none_or(|(epoch, _)| epoch != state.epoch) {
+            memory.epochs = [Some((state.epoch, now)), memory.epochs[0]];
         }
         let passes = &mut memory.passes;
         passes.push_back((state.version.unwrap_or(0), now));

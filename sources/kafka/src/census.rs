@@ -48,7 +48,7 @@ impl Reader {
         let now = Instant::now();
         self.state
             .lanes
-            .push(Lane::new(partition, rule, &self.settings.limits, cut, now));
+            .push(Lane::new(partition, rule, &self.settings, cut, now));
         self.register(at)?;
         self.begin(at)
     }

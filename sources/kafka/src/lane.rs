@@ -4,9 +4,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use tidegauge_decode::{Decoded, Decoder, Record};
-use tidegauge_model::{Chunk, Limits, NextOffset, Partition, PartitionCut, RecordMark};
+use tidegauge_model::{
+    Chunk, HOUR_MS, Limits, NextOffset, Partition, PartitionCut, RecordMark, Reject,
+};
 
 use crate::native::Message;
+use crate::settings::Settings;
 use crate::shared::Blocked;
 use crate::topics::TopicRule;
 use crate::verdict::{Comparison, Doubt, compare};
@@ -47,6 +50,8 @@ pub(crate) struct Lane {
     pub(crate) paused: bool,
     /// What to read next; unknown until a first record or the end is seen.
     pub(crate) next: Option<i64>,
+    /// Where it begins while that is unknown, once it has been started.
+    pub(crate) first: Option<i64>,
     /// The last record taken.
     pub(crate) mark: Option<RecordMark>,
     /// The end, as last answered.
@@ -70,12 +75,15 @@ pub(crate) struct Lane {
     /// Whether `mark` is newer than the last chunk.
     marked: bool,
     limits: Limits,
+    remembered_ms: i64,
 }
 
 /// What taking one record cost and brought.
 pub(crate) struct Taken {
     pub(crate) samples: usize,
     pub(crate) bytes: usize,
+    /// What rejects of it hold.
+    pub(crate) refused_bytes: usize,
     pub(crate) tombstone: bool,
 }
 
@@ -83,11 +91,16 @@ impl Lane {
     pub(crate) fn new(
         partition: Partition,
         rule: Arc<TopicRule>,
-        limits: &Limits,
+        settings: &Settings,
         cut: Option<PartitionCut>,
         now: Instant,
     ) -> Self {
-        let decoder = decoder(&partition, &rule, limits);
+        let Settings {
+            limits,
+            remembered_ms,
+            ..
+        } = settings;
+        let decoder = decoder(&partition, &rule, limits, *remembered_ms);
         let mark = cut.as_ref().and_then(|cut| cut.mark);
         Self {
             partition,
@@ -101,6 +114,7 @@ impl Lane {
             asking: false,
             paused: false,
             next: cut.map(|cut| cut.next.0),
+            first: None,
             mark,
             end: None,
             heard_at: now,
@@ -114,6 +128,7 @@ impl Lane {
             last: None,
             marked: false,
             limits: limits.clone(),
+            remembered_ms: *remembered_ms,
         }
     }
 
@@ -143,7 +158,7 @@ impl Lane {
 
     /// Takes a record: the `index`th of the batch in hand.
     pub(crate) fn take(&mut self, message: &Message<'_>, index: usize, received_at: i64) -> Taken {
-        let before = self.decoded.samples.len();
+        let before = (self.decoded.samples.len(), self.decoded.rejects.len());
         let value = message.value().unwrap_or_default();
         if !value.is_empty() {
             self.decode(message, value, received_at);
@@ -153,9 +168,11 @@ impl Lane {
         self.touched = true;
         self.blocked = None;
         self.behind_since = None;
+        let refused = &self.decoded.rejects[before.1..];
         Taken {
-            samples: self.decoded.samples.len() - before,
+            samples: self.decoded.samples.len() - before.0,
             bytes: value.len(),
+            refused_bytes: refused.iter().map(Reject::held_bytes).sum(),
             tombstone: value.is_empty(),
         }
     }
@@ -204,7 +221,7 @@ impl Lane {
     }
 
     /// Adds a reject that is not about a record's bytes.
-    pub(crate) fn reject(&mut self, reject: tidegauge_model::Reject) {
+    pub(crate) fn reject(&mut self, reject: Reject) {
         self.decoded.rejects.push(reject);
         self.decoded.reject_items.push(None);
         self.touched = true;
@@ -243,7 +260,12 @@ impl Lane {
 
     /// Says anew which series its numbers stand for: whoever heard it before may have forgotten.
     pub(crate) fn redefine(&mut self) {
-        self.decoder = decoder(&self.partition, &self.rule, &self.limits);
+        self.decoder = decoder(
+            &self.partition,
+            &self.rule,
+            &self.limits,
+            self.remembered_ms,
+        );
         self.decoded = Decoded::default();
     }
 
@@ -275,11 +297,17 @@ pub(crate) enum Verified {
     Doubt(Doubt),
 }
 
-fn decoder(partition: &Partition, rule: &TopicRule, limits: &Limits) -> Decoder {
-    Decoder::new(
+fn decoder(
+    partition: &Partition,
+    rule: &TopicRule,
+    limits: &Limits,
+    remembered_ms: i64,
+) -> Decoder {
+    let decoder = Decoder::new(
         partition.clone(),
         rule.format,
         limits.clone(),
         rule.relabel.clone(),
-    )
+    );
+    decoder.forget_after_ms(remembered_ms.min(HOUR_MS))
 }

@@ -199,7 +199,7 @@ impl Reader {
         stats.samples += taken.samples as u64;
         stats.tombstones += u64::from(taken.tombstone);
         self.state.samples += taken.samples;
-        self.state.bytes += taken.bytes;
+        self.state.bytes += taken.bytes + taken.refused_bytes;
         Ok(())
     }
 
@@ -275,10 +275,10 @@ impl Reader {
             return Ok(());
         }
         let verifying = lane.mark.filter(|_| lane.phase == Phase::Verifying);
-        let first = match self.settings.start {
+        let first = *lane.first.get_or_insert(match self.settings.start {
             StartAt::Latest if !self.state.surveyed => END,
             _ => BEGINNING,
-        };
+        });
         let offset = verifying
             .map(|mark| mark.offset)
             .or(lane.next)

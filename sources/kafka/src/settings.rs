@@ -1,7 +1,7 @@
 //! What a Kafka source is told.
 
 use serde::{Deserialize, Serialize};
-use tidegauge_model::Limits;
+use tidegauge_model::{HOUR_MS, Limits};
 
 use crate::error::SourceError;
 use crate::properties::Properties;
@@ -45,6 +45,10 @@ pub struct Settings {
     pub round_samples: usize,
     /// How many bytes of records one poll round takes before it hands over.
     pub round_bytes: usize,
+    /// How long whoever takes the chunks remembers a silent series at least, in milliseconds: no decoder
+    /// uses a series' number after that. Set by the program.
+    #[serde(skip)]
+    pub remembered_ms: i64,
 }
 
 impl Default for Settings {
@@ -67,6 +71,7 @@ impl Default for Settings {
             queue_kib: 32 << 10,
             round_samples: 64 << 10,
             round_bytes: 4 << 20,
+            remembered_ms: HOUR_MS,
         }
     }
 }

@@ -182,7 +182,8 @@ impl Server {
             .header("content-type", "text/plain; charset=utf-8")
             .body(query.to_owned());
         if let Some(tenant) = &self.tenant {
-            request = request.header("x-tenant", tenant);
+            // Not a header: those hold ASCII alone, and tenants of Kafka's records any text.
+            request = request.query(&[("tenant", tenant)]);
         }
         let answer = request.send().await.map_err(|error| {
             let why = innermost(&error);
@@ -265,6 +266,25 @@ mod tests {
             said.contains("can't be reached") && said.contains("tidegauge up"),
             "{said}"
         );
+    }
+
+    #[tokio::test]
+    async fn a_tenant_of_any_letters_is_asked_for() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await;
+        let listener = listener.expect("a free port");
+        let address = listener.local_addr().expect("it has one").to_string();
+        let echo = |uri: axum::http::Uri| async move { uri.to_string() };
+        let router = axum::Router::new().fallback(echo);
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        let server = Server::new(&address, Some("münchen".into())).expect("good");
+        let mut said = Vec::new();
+        let mut keep = |piece: &[u8]| {
+            said.extend_from_slice(piece);
+            Ok(())
+        };
+        let answered = server.answer("SELECT 1", Format::Json, &mut keep).await;
+        answered.expect("an answer");
+        assert_eq!(said, b"/api/v1/sql?tenant=m%C3%BCnchen");
     }
 
     #[tokio::test]

@@ -90,6 +90,8 @@ impl<R> Assembly<R> {
             draft.counts += report.counts;
             for cut in report.cuts {
                 let mark = cuts.get(&cut.partition).and_then(|before| before.mark);
+                // A partition that has begun anew since has none of the old one's records.
+                let mark = mark.filter(|mark| mark.offset < cut.next.0);
                 let cut = PartitionCut {
                     mark: cut.mark.or(mark),
                     ..cut

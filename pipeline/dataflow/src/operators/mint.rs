@@ -14,7 +14,7 @@ use timely::dataflow::operators::generic::operator::Operator;
 
 use crate::open::{Open, Tick};
 use crate::report::Report;
-use crate::settings::Settings;
+use crate::settings::{SAMPLE_BYTES, Settings};
 use crate::stats::Board;
 use crate::wake::Bell;
 use crate::watermark::{Partitions, least};
@@ -94,6 +94,7 @@ pub(crate) struct Mint {
     sealed_at: Option<i64>,
     /// Seals that are not committed, oldest first.
     pending: Vec<u64>,
+    /// What is held for the next seal, as so many samples.
     logged: u64,
 }
 
@@ -120,7 +121,7 @@ impl Mint {
     }
 
     fn take(&mut self, report: Report) {
-        self.logged += report.counts.samples;
+        self.logged += report.held;
         if report.epoch > self.first {
             self.silent.remove(&report.worker);
         }
@@ -147,8 +148,12 @@ impl Mint {
         self.hold = hold;
         self.epoch += 1;
         self.pending.retain(|&seal| seal > committed);
-        let since = tick.now - *self.sealed_at.get_or_insert(tick.now);
-        let due = since >= commit_interval_ms || self.logged * 12 >= commit_bytes || tick.seal;
+        // A clock that was set back must not hold commits until it has caught up.
+        let sealed_at = self.sealed_at.map_or(tick.now, |at| at.min(tick.now));
+        self.sealed_at = Some(sealed_at);
+        let since = tick.now - sealed_at;
+        let due =
+            since >= commit_interval_ms || self.logged * SAMPLE_BYTES >= commit_bytes || tick.seal;
         // One seal may be on its way to the store while the next one fills; a third must wait.
         let seal = tick.stop || (due && self.pending.len() < 2);
         if seal {
@@ -171,7 +176,7 @@ impl Mint {
 mod tests {
     use super::*;
     use crate::watermark::Progress;
-    use tidegauge_model::{Counts, Partition};
+    use tidegauge_model::Partition;
 
     fn tick(now: i64) -> Tick {
         Tick {
@@ -203,10 +208,7 @@ mod tests {
         Report {
             epoch: 8,
             progress: vec![(partition, Some(progress))],
-            counts: Counts {
-                samples,
-                ..Counts::default()
-            },
+            held: samples,
             ..Report::default()
         }
     }
@@ -233,5 +235,13 @@ mod tests {
             mint.open(tick(131), 9).seal,
             "epochs before 9 are committed"
         );
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_delays_no_seal() {
+        let mut mint = mint();
+        assert!(!mint.open(tick(100_000), 0).seal);
+        assert!(!mint.open(tick(100), 0).seal);
+        assert!(mint.open(tick(110), 0).seal);
     }
 }

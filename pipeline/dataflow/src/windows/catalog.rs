@@ -14,6 +14,9 @@ pub(super) struct State {
     pub(super) metadata: Arc<Metadata>,
     /// Greatest time sealed as a main row: only later samples are sure to repeat no row.
     pub(super) last_time: i64,
+    /// The least and the greatest time of quarantined samples not yet passed by main rows: what comes
+    /// between may repeat one. None for nearly every series.
+    pub(super) ahead: Option<Box<(i64, i64)>>,
     /// The newest day (days since 1970) written down in `series`, and the 63 days before it as
     /// bits, lowest bit the newest.
     pub(super) newest_day: i32,
@@ -88,6 +91,11 @@ impl Catalog {
         dense
     }
 
+    /// Forgets what the numbers of `source` stood for.
+    pub(super) fn forget(&mut self, source: u32) {
+        self.locals.remove(&source);
+    }
+
     /// The number of `series`, given now if it is new.
     pub(super) fn intern(
         &mut self,
@@ -115,6 +123,7 @@ impl Catalog {
             series: series.clone(),
             metadata: Arc::clone(metadata),
             last_time: self.floor,
+            ahead: None,
             last_used: i64::MAX,
             newest_day: i32::MIN,
             days: 0,
@@ -220,6 +229,29 @@ impl State {
     /// Whether no coarse window is open.
     pub(super) fn idle(&self) -> bool {
         self.coarse.iter().all(|open| open.0 == NONE_OPEN)
+    }
+
+    /// Notes the times of quarantined samples.
+    pub(super) fn note_ahead(&mut self, time: &[i64]) {
+        for &at in time {
+            let ahead = self.ahead.get_or_insert_with(|| Box::new((at, at)));
+            **ahead = (ahead.0.min(at), ahead.1.max(at));
+        }
+    }
+
+    /// How many of `times`, ascending and all past `last_time`, may repeat a quarantined sample: all up to
+    /// the last that lies between such.
+    pub(super) fn maybe_repeated(&mut self, times: &[i64]) -> usize {
+        let (Some(&(first, last)), Some(&newest)) = (self.ahead.as_deref(), times.last()) else {
+            return 0;
+        };
+        if newest > last {
+            self.ahead = None;
+        }
+        if newest < first {
+            return 0;
+        }
+        times.partition_point(|&at| at <= last)
     }
 
     fn seen(&self, first_seen: i64, last_seen: i64) -> SeriesSeen {

@@ -106,14 +106,11 @@ impl Sorted {
 }
 
 impl Log {
-    /// Takes out the samples from `from` on whose series is refused, as (time, value).
-    pub(super) fn refuse(&mut self, from: usize) -> Vec<(i64, f64)> {
-        let mut refused = Vec::new();
+    /// Drops the samples from `from` on whose series is refused.
+    pub(super) fn drop_refused(&mut self, from: usize) {
         let mut kept = from;
         for at in from..self.len() {
-            if self.series[at] == super::REFUSED {
-                refused.push((self.time[at], self.value[at]));
-            } else {
+            if self.series[at] != super::REFUSED {
                 self.series.swap(kept, at);
                 self.time.swap(kept, at);
                 self.value.swap(kept, at);
@@ -123,6 +120,5 @@ impl Log {
         self.series.truncate(kept);
         self.time.truncate(kept);
         self.value.truncate(kept);
-        refused
     }
 }

@@ -11,10 +11,9 @@ mod log;
 mod seal;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use tidegauge_model::{Counts, Reject, RejectReason, Tier};
+use tidegauge_model::{Counts, Reject, RejectReason, Series, Tier};
 
 use crate::batch::Batch;
 use crate::recovered::Recovered;
@@ -39,6 +38,8 @@ pub(crate) struct Windows {
     touched: BTreeSet<i64>,
     coarse: Vec<(Tier, i64)>,
     rejects: Vec<Reject>,
+    /// Series that were refused, by source and local number.
+    colliding: BTreeMap<(u32, u32), Series>,
     /// How many of the rejects were found here; the others are counted at the source.
     refused: u64,
     /// By source, the wall clock of its newest chunk. Decoders forget a series unused for the
@@ -77,6 +78,7 @@ impl Windows {
             touched: recovered.touched.iter().copied().collect(),
             coarse,
             rejects: Vec::new(),
+            colliding: BTreeMap::new(),
             refused: 0,
             clocks: BTreeMap::new(),
             silence_ms: settings.silence_ms,
@@ -87,37 +89,69 @@ impl Windows {
 
     /// Takes a batch: maps its series to ours and logs its samples.
     pub(crate) fn absorb(&mut self, batch: Batch) {
+        if batch.last {
+            self.forget(batch.source);
+            return;
+        }
         self.clocks.insert(batch.source, batch.polled_at);
         for definition in &batch.definitions {
             if let Err(Collision) = self.catalog.define(batch.source, definition) {
                 tracing::warn!(series = ?definition.series, "two series have one id; this one is refused");
+                let local = (batch.source, definition.local);
+                self.colliding.insert(local, definition.series.clone());
             }
         }
-        self.rejects.extend(batch.rejects);
         let locals = self.catalog.locals(batch.source);
         let log = if batch.quarantined {
             &mut self.quarantine
         } else {
             &mut self.log
         };
+        let is_refused = |local: &u32| locals[*local as usize] == REFUSED;
+        let any_refused = batch.series.iter().any(is_refused);
+        if any_refused {
+            let refused = collisions(&self.colliding, locals, &batch);
+            self.refused += refused.len() as u64;
+            self.rejects.extend(refused);
+        }
         let before = log.len();
         log.series
             .extend(batch.series.iter().map(|&local| locals[local as usize]));
         log.time.extend_from_slice(&batch.time);
         log.value.extend_from_slice(&batch.value);
-        if log.series[before..].contains(&REFUSED) {
-            let refused = log.refuse(before);
-            self.refused += refused.len() as u64;
-            self.rejects
-                .extend(refused.into_iter().map(|(time, value)| Reject {
-                    tenant: Arc::from(""),
-                    partition: batch.partition.clone(),
-                    offset: -1,
-                    time,
-                    reason: RejectReason::SeriesCollision,
-                    detail: format!("the series' 64-bit id is another series' ({value})"),
-                    bytes: Vec::new(),
-                }));
+        if any_refused {
+            log.drop_refused(before);
         }
+        self.rejects.extend(batch.rejects);
     }
+
+    /// Forgets a source that has ended. While its clock stood here, no series could leave.
+    fn forget(&mut self, source: u32) {
+        self.clocks.remove(&source);
+        self.catalog.forget(source);
+        self.colliding.retain(|(of, _), _| *of != source);
+    }
+}
+
+/// The samples of series that were refused, as rejects.
+fn collisions(
+    colliding: &BTreeMap<(u32, u32), Series>,
+    locals: &[u32],
+    batch: &Batch,
+) -> Vec<Reject> {
+    let samples = batch.series.iter().zip(&batch.time).zip(&batch.value);
+    let refused = samples.filter(|((local, _), _)| locals[**local as usize] == REFUSED);
+    let reject = |((&local, &time), &value): ((&u32, &i64), &f64)| {
+        let series = colliding.get(&(batch.source, local));
+        Reject {
+            tenant: series.map_or("", Series::tenant).into(),
+            partition: batch.partition.clone(),
+            offset: -1,
+            time,
+            reason: RejectReason::SeriesCollision,
+            detail: format!("{value} at {time} of {series:?}: another series has its 64-bit id"),
+            bytes: Vec::new(),
+        }
+    };
+    refused.map(reject).collect()
 }

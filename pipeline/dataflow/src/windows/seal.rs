@@ -263,6 +263,7 @@ impl Pass<'_> {
             main = Main::Settled;
         }
         let sealed_before = times.partition_point(|&at| at <= state.last_time);
+        let sealed_before = state.maybe_repeated(&times[sealed_before..]) + sealed_before;
         refill(overlay_time, &times[..sealed_before]);
         refill(overlay_value, &values[..sealed_before]);
         if !ahead.0.is_empty() {
@@ -270,10 +271,12 @@ impl Pass<'_> {
             overlay_value.extend_from_slice(ahead.1);
             self.out.duplicate += settle_run(overlay_time, overlay_value) as u64;
             self.out.dirty(ahead.0);
+            state.note_ahead(ahead.0);
         }
         let main_time = &times[sealed_before..];
+        // Those on time first: a clock that is ahead must not put a day down with its own time.
+        state.note_days(times, &mut self.out.sealed.series);
         state.note_days(overlay_time, &mut self.out.sealed.series);
-        state.note_days(main_time, &mut self.out.sealed.series);
         self.out
             .sealed
             .overlay

@@ -11,7 +11,7 @@ use tidegauge_model::{DAY_MS, RollupRuns, Runs};
 /// If `time` lies millions of years away, which no decoder lets in.
 #[must_use]
 pub fn day_of(time: i64) -> i32 {
-    i32::try_from(time.div_euclid(DAY_MS)).expect("event times lie in years 1 to 9999")
+    i32::try_from(time.div_euclid(DAY_MS)).expect("event times lie in years 1677 to 2262")
 }
 
 /// Cuts samples into days. Nearly always all lie in one, and nothing is copied.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tidegauge_model::{MINUTE_MS, floor};
+use tidegauge_model::{HOUR_MS, MINUTE_MS, floor};
 use tidegauge_tables::{DataFile, FileChanges, LakeState, Table};
 
 use super::{Upkeep, UpkeepError, UpkeepReport};
@@ -38,7 +38,16 @@ fn expired(state: &LakeState, table: Table, kept_ms: i64, now: i64) -> Vec<Strin
     let Some(present) = state.tables.get(&table) else {
         return Vec::new();
     };
+    // A start folds open windows anew from these, however old they are.
+    let open_from = match (table, state.watermark) {
+        (Table::Samples, Some(watermark)) => floor(watermark, MINUTE_MS),
+        (Table::Rollup1m, Some(watermark)) => floor(watermark, HOUR_MS),
+        _ => i64::MAX,
+    };
     let has_run_out = |file: &DataFile| {
+        if file.max_time >= open_from {
+            return false;
+        }
         let until = if present.has_expired(file) {
             file.max_time.saturating_add(kept_ms)
         } else {

@@ -45,7 +45,10 @@ impl Upkeep {
         }
         let mut repair = Repair::open(self, &state, hour, &dirty).await?;
         while repair.series().await? {}
-        let (files, rows) = repair.finish().await?;
+        let (mut files, rows) = repair.finish().await?;
+        if let Some(changes) = self.without_merged(&state, &dirty).await? {
+            files.insert(Table::Samples, changes);
+        }
         let spans = dirty.iter().map(|&minute| (minute, minute + MINUTE_MS));
         self.commit(&state, spans.collect(), files).await?;
         report.minutes_repaired += dirty.len() as u64;
@@ -69,6 +72,14 @@ fn closed_dirty(state: &LakeState, from: i64, to: i64) -> impl Iterator<Item = i
     let watermark = state.watermark.unwrap_or(i64::MIN);
     let minutes = state.dirty.range(from..to).map(|(minute, _)| *minute);
     minutes.filter(move |minute| minute.saturating_add(MINUTE_MS) <= watermark)
+}
+
+/// Whether the file may hold rows of one of `minutes`, ascending starts.
+pub(super) fn touches(file: &DataFile, minutes: &[i64]) -> bool {
+    let next = minutes.partition_point(|&minute| minute + MINUTE_MS <= file.min_time);
+    minutes
+        .get(next)
+        .is_some_and(|&minute| minute <= file.max_time)
 }
 
 fn overlaps(file: &DataFile, start: i64, end: i64) -> bool {
@@ -103,15 +114,9 @@ impl<'a> Repair<'a> {
     ) -> Result<Self, UpkeepError> {
         let store = &upkeep.store;
         let (first, last) = (dirty[0], dirty[dirty.len() - 1]);
-        let touches = |file: &&Arc<DataFile>| {
-            let next = dirty.partition_point(|&minute| minute + MINUTE_MS <= file.min_time);
-            dirty
-                .get(next)
-                .is_some_and(|&minute| minute <= file.max_time)
-        };
-        let samples: Vec<_> = state
-            .files(Table::Samples)
-            .filter(touches)
+        let samples = state.files(Table::Samples);
+        let samples: Vec<_> = samples
+            .filter(|file| touches(file, dirty))
             .cloned()
             .collect();
         let only = Filter::window(Window {

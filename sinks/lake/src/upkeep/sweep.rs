@@ -37,13 +37,15 @@ impl Upkeep {
     /// time for a sweep.
     ///
     /// A store that answers late can hold the stream's commit back for longer than any grace, with
-    /// its files put before. So the grace counts from when the stream last got on.
+    /// its files put before, and those of the one after it too. So the grace counts from when the stream
+    /// was first seen at the commit before its last.
     fn put_before(&self, now: i64) -> Option<i64> {
         let memory = self.memory.lock();
         let due = memory
             .swept_at
             .is_none_or(|at| at.saturating_add(self.settings.sweep_every_ms) <= now);
-        let moved_at = memory.epoch.map_or(now, |(_, at)| at);
+        let [last, before] = memory.epochs;
+        let moved_at = before.or(last).map_or(now, |(_, at)| at);
         due.then(|| {
             moved_at
                 .min(now)
