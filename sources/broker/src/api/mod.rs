@@ -6,6 +6,7 @@ mod fetch;
 mod groups;
 mod metadata;
 mod offsets;
+mod old_produce;
 mod partitions;
 mod produce;
 mod producers;
@@ -93,7 +94,7 @@ impl Call {
         let version = i16::from_be_bytes([frame[2], frame[3]]);
         let api = ApiKey::try_from(key).map_err(|()| BadRequest::UnknownApi(key))?;
         let correlation_id = i32::from_be_bytes([frame[4], frame[5], frame[6], frame[7]]);
-        if !versions::is_supported(api, version) {
+        if !versions::is_supported(api, version) && !old_produce::is_one(api, version) {
             // The one request whose version a client can't know beforehand.
             if api != ApiKey::ApiVersions {
                 return Err(BadRequest::Version { api, version });
@@ -176,6 +177,9 @@ pub(crate) async fn answer(ctx: &Context, frame: Bytes) -> Result<Option<BytesMu
         }};
     }
     match call.api {
+        ApiKey::Produce if old_produce::is_one(call.api, version) => {
+            old_produce::refuse(&call).map(Some)
+        }
         ApiKey::Produce => {
             let answer = produce::handle(ctx, call.decode()?).await?;
             answer.map_or(Ok(None), |answer| call.encode(&answer))

@@ -4,7 +4,8 @@ use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::ApiKey;
 use kafka_protocol::messages::api_versions_response::{ApiVersion, ApiVersionsResponse};
 
-/// Each API with its lowest and highest version. What is not here is not answered.
+/// Each API with its lowest and highest version. What is not here is not answered. Produce is listed
+/// from version 0 on all the same: see [`super::old_produce`].
 const SUPPORTED: [(ApiKey, i16, i16); 28] = [
     (ApiKey::Produce, 3, 12),
     (ApiKey::Fetch, 4, 16),
@@ -51,10 +52,26 @@ pub(super) fn unsupported() -> ApiVersionsResponse {
 /// The list.
 pub(super) fn handle() -> ApiVersionsResponse {
     let listed = SUPPORTED.iter().map(|(api, min, max)| {
+        let min = if *api == ApiKey::Produce { 0 } else { *min };
         ApiVersion::default()
             .with_api_key(*api as i16)
-            .with_min_version(*min)
+            .with_min_version(min)
             .with_max_version(*max)
     });
     ApiVersionsResponse::default().with_api_keys(listed.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn produce_is_listed_from_0_on_and_taken_from_3_on() {
+        let listed = handle().api_keys;
+        let produce = listed
+            .iter()
+            .find(|one| one.api_key == ApiKey::Produce as i16);
+        assert_eq!(produce.map(|one| one.min_version), Some(0));
+        assert!(!is_supported(ApiKey::Produce, 2) && is_supported(ApiKey::Produce, 3));
+    }
 }
