@@ -94,11 +94,7 @@ impl TopicConfig {
         match key {
             "cleanup.policy" => {
                 (self.delete, self.compact) = (false, false);
-                for policy in value
-                    .split(',')
-                    .map(str::trim)
-                    .filter(|policy| !policy.is_empty())
-                {
+                for policy in items(value) {
                     match policy {
                         "delete" => self.delete = true,
                         "compact" => self.compact = true,
@@ -138,12 +134,8 @@ impl TopicConfig {
 
     /// Every key and its value in effect.
     pub(crate) fn describe(&self) -> Vec<Described> {
-        let policies = [("compact", self.compact), ("delete", self.delete)];
-        let policy: Vec<_> = policies
-            .iter()
-            .filter(|(_, on)| *on)
-            .map(|(name, _)| *name)
-            .collect();
+        let given = self.given.get("cleanup.policy");
+        let policy: Vec<_> = items(given.map_or("delete", String::as_str)).collect();
         let stamp = if self.log_append_time {
             "LogAppendTime"
         } else {
@@ -197,6 +189,13 @@ impl TopicConfig {
             ),
         ]
     }
+}
+
+/// The items of a list, as a value holds it.
+pub(crate) fn items(list: &str) -> impl Iterator<Item = &str> {
+    list.split(',')
+        .map(str::trim)
+        .filter(|item| !item.is_empty())
 }
 
 fn number(value: &str, min: i64, max: i64) -> Result<i64, String> {

@@ -313,14 +313,15 @@ impl Topics {
         &self,
         name: &str,
         validate_only: bool,
-        change: impl FnOnce(&mut BTreeMap<String, String>) -> Result<(), Refusal>,
+        change: impl FnOnce(&TopicConfig, &mut BTreeMap<String, String>) -> Result<(), Refusal>,
     ) -> Result<(), Refusal> {
         let _changing = self.changing.lock();
         let topic = self
             .get(name)
             .ok_or(ResponseError::UnknownTopicOrPartition)?;
-        let mut configs = topic.config().given.clone();
-        change(&mut configs)?;
+        let in_effect = topic.config();
+        let mut configs = in_effect.given.clone();
+        change(&in_effect, &mut configs)?;
         let config = TopicConfig::new(&self.settings, configs.clone())
             .map_err(|why| Refusal::new(ResponseError::InvalidConfig, why))?;
         if validate_only {

@@ -24,7 +24,7 @@ use kafka_protocol::protocol::StrBytes;
 use super::{Context, text, verdict};
 use crate::error::Refusal;
 use crate::identity::BROKER_ID;
-use crate::topic_config::{Described, TopicConfig, ValueKind};
+use crate::topic_config::{Described, TopicConfig, ValueKind, items};
 
 const TOPIC: i8 = 2;
 const BROKER: i8 = 4;
@@ -164,7 +164,7 @@ pub(super) fn alter(ctx: &Context, request: AlterConfigsRequest) -> AlterConfigs
             resource.resource_type,
             &resource.resource_name,
             validate_only,
-            |set| {
+            |_, set| {
                 *set = all;
                 Ok(())
             },
@@ -192,7 +192,10 @@ pub(super) fn alter_incrementally(
             resource.resource_type,
             &resource.resource_name,
             validate_only,
-            |set| changes.iter().try_for_each(|one| apply(set, one)),
+            |in_effect, set| {
+                let mut changes = changes.iter();
+                changes.try_for_each(|one| apply(in_effect, set, one))
+            },
         );
         let (code, why) = verdict(done);
         IncrementalResourceResponse::default()
@@ -209,7 +212,7 @@ fn change(
     resource_type: i8,
     name: &str,
     validate_only: bool,
-    change: impl FnOnce(&mut BTreeMap<String, String>) -> Result<(), Refusal>,
+    change: impl FnOnce(&TopicConfig, &mut BTreeMap<String, String>) -> Result<(), Refusal>,
 ) -> Result<(), Refusal> {
     if resource_type != TOPIC {
         let why = "only topics can be reconfigured; the broker's settings are read at its start";
@@ -222,28 +225,32 @@ fn value(of: Option<&StrBytes>) -> String {
     of.map(ToString::to_string).unwrap_or_default()
 }
 
-fn apply(set: &mut BTreeMap<String, String>, change: &AlterableConfig) -> Result<(), Refusal> {
+/// Makes one change to what is `set` on a topic. Lists are changed from what is in effect, which may
+/// be a default.
+fn apply(
+    in_effect: &TopicConfig,
+    set: &mut BTreeMap<String, String>,
+    change: &AlterableConfig,
+) -> Result<(), Refusal> {
     let (key, new) = (change.name.to_string(), value(change.value.as_ref()));
-    let items = |list: &str| -> Vec<String> {
-        list.split(',')
-            .map(str::trim)
-            .filter(|item| !item.is_empty())
-            .map(str::to_owned)
-            .collect()
+    let list = || match set.get(&key) {
+        Some(list) => list.clone(),
+        None => default(in_effect, &key),
     };
     match change.config_operation {
         0 => drop(set.insert(key, new)),
         1 => drop(set.remove(&key)),
         2 => {
-            let mut list = items(set.get(&key).map_or("", String::as_str));
-            list.extend(items(&new));
-            set.insert(key, list.join(","));
+            let list = list();
+            let mut all: Vec<_> = items(&list).collect();
+            all.extend(items(&new).filter(|item| !items(&list).any(|has| has == *item)));
+            set.insert(key, all.join(","));
         }
         3 => {
-            let gone = items(&new);
-            let mut list = items(set.get(&key).map_or("", String::as_str));
-            list.retain(|item| !gone.contains(item));
-            set.insert(key, list.join(","));
+            let list = list();
+            let left = items(&list).filter(|item| !items(&new).any(|gone| gone == *item));
+            let left: Vec<_> = left.collect();
+            set.insert(key, left.join(","));
         }
         other => {
             let why = format!("unknown operation {other} on {key}");
@@ -251,4 +258,44 @@ fn apply(set: &mut BTreeMap<String, String>, change: &AlterableConfig) -> Result
         }
     }
     Ok(())
+}
+
+/// The value of a key that is not set on the topic; nothing where the key has no effect here.
+fn default(in_effect: &TopicConfig, key: &str) -> String {
+    let mut known = in_effect.describe().into_iter();
+    let found = known.find(|known| known.name == key);
+    found.map(|known| known.value).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::Settings;
+
+    const APPEND: i8 = 2;
+    const SUBTRACT: i8 = 3;
+
+    /// What `cleanup.policy` is after one change.
+    fn changed(before: Option<&str>, operation: i8, value: &str) -> String {
+        let key = "cleanup.policy";
+        let pairs = before.map(|value| (key.to_owned(), value.to_owned()));
+        let mut set: BTreeMap<_, _> = pairs.into_iter().collect();
+        let in_effect = TopicConfig::new(&Settings::default(), set.clone()).unwrap();
+        let change = AlterableConfig::default()
+            .with_name(text(key))
+            .with_config_operation(operation)
+            .with_value(Some(text(value)));
+        apply(&in_effect, &mut set, &change).unwrap();
+        default(&TopicConfig::new(&Settings::default(), set).unwrap(), key)
+    }
+
+    #[test]
+    fn lists_are_changed_from_what_is_in_effect() {
+        assert_eq!(changed(None, APPEND, "compact"), "delete,compact");
+        assert_eq!(changed(None, SUBTRACT, "delete"), "");
+        assert_eq!(changed(Some("compact"), APPEND, "delete"), "compact,delete");
+        assert_eq!(changed(Some("compact"), APPEND, "compact"), "compact");
+        let both = Some("compact, delete");
+        assert_eq!(changed(both, SUBTRACT, "compact"), "delete");
+    }
 }
