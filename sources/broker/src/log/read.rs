@@ -14,7 +14,7 @@ use crate::batch::{HEADER_LEN, Header, walk};
 use crate::error::Refusal;
 use crate::log::segment::Place;
 use crate::log::{Log, storage};
-use crate::records;
+use crate::records::{self, Record};
 
 /// How many consumers' next places are remembered per partition.
 const HINTS: usize = 8;
@@ -108,8 +108,8 @@ impl Log {
         Ok(None)
     }
 
-    fn place_of_time(&self, timestamp: i64) -> io::Result<Option<Place>> {
-        let from = self.start_offset;
+    /// The first batch that reaches `timestamp` and does not end before `from`.
+    fn place_of_time(&self, timestamp: i64, from: i64) -> io::Result<Option<Place>> {
         for segment in self
             .segments
             .iter()
@@ -137,14 +137,27 @@ impl Log {
         }
     }
 
-    fn newest_timestamp(&self) -> i64 {
-        let live = self
-            .segments
-            .iter()
-            .filter(|segment| segment.next_offset > self.start_offset);
-        live.map(|segment| segment.newest_timestamp)
-            .max()
-            .unwrap_or(-1)
+    /// The newest timestamp behind the batch that holds the start, which may hold deleted records, and
+    /// the place of that batch.
+    fn newest_behind_start(&self) -> io::Result<(i64, Option<Place>)> {
+        let from = self.start_offset;
+        let Some(place) = self.place_of(from)? else {
+            return Ok((-1, None));
+        };
+        let mut newest = -1;
+        for segment in self.segments.iter().filter(|s| s.next_offset > from) {
+            if segment.base_offset >= from {
+                newest = newest.max(segment.newest_timestamp);
+                continue;
+            }
+            segment.find_offset_where(from, |header| {
+                if header.base_offset > from {
+                    newest = newest.max(header.max_timestamp);
+                }
+                false
+            })?;
+        }
+        Ok((newest, Some(place)))
     }
 }
 
@@ -202,34 +215,52 @@ pub(crate) struct Stamp {
 
 /// The first record whose timestamp is at least `timestamp`; none if there is none.
 pub(crate) fn find_time(log: &Mutex<Log>, timestamp: i64) -> Result<Option<Stamp>, Refusal> {
-    let (place, start_offset) = {
-        let log = log.lock();
-        (storage(log.place_of_time(timestamp))?, log.start_offset)
-    };
-    let Some(place) = place else { return Ok(None) };
-    let batch = Bytes::from(storage(first_batch(&place))?);
+    let start_offset = log.lock().start_offset;
+    let mut from = start_offset;
+    loop {
+        let place = storage(log.lock().place_of_time(timestamp, from))?;
+        let Some(place) = place else { return Ok(None) };
+        let mut found = None;
+        from = each_stamp(&place, |stamp| {
+            if found.is_none() && stamp.timestamp >= timestamp && stamp.offset >= start_offset {
+                found = Some(stamp);
+            }
+        })?;
+        if found.is_some() {
+            return Ok(found);
+        }
+        // The records for which the batch was found are deleted: a later batch may hold others.
+    }
+}
+
+/// Looks at each record of the batch at `place`. Returns the offset after the batch.
+fn each_stamp(place: &Place, mut see: impl FnMut(Stamp)) -> Result<i64, Refusal> {
+    let batch = Bytes::from(storage(first_batch(place))?);
     let header = Header::parse(&batch).expect("a whole batch has a header");
     let unreadable = |_| Refusal::from(ResponseError::CorruptMessage);
     let payload = records::payload(&batch, &header, LOOKUP_LIMIT).map_err(unreadable)?;
     for record in records::walk(&payload, &header) {
-        let record = record.map_err(unreadable)?;
-        if record.timestamp >= timestamp && record.offset >= start_offset {
-            return Ok(Some(Stamp {
-                offset: record.offset,
-                timestamp: record.timestamp,
-            }));
-        }
+        let Record {
+            offset, timestamp, ..
+        } = record.map_err(unreadable)?;
+        see(Stamp { offset, timestamp });
     }
-    let timestamp = header.max_timestamp;
-    Ok(Some(Stamp {
-        offset: header.base_offset.max(start_offset),
-        timestamp,
-    }))
+    Ok(header.next_offset())
 }
 
 /// The first record that has the newest timestamp of all; none in an empty log.
 pub(crate) fn find_newest(log: &Mutex<Log>) -> Result<Option<Stamp>, Refusal> {
-    let newest = log.lock().newest_timestamp();
+    let (start_offset, found) = {
+        let log = log.lock();
+        (log.start_offset, log.newest_behind_start())
+    };
+    let (mut newest, first) = storage(found)?;
+    let Some(first) = first else { return Ok(None) };
+    each_stamp(&first, |stamp| {
+        if stamp.offset >= start_offset {
+            newest = newest.max(stamp.timestamp);
+        }
+    })?;
     find_time(log, newest)
 }
 

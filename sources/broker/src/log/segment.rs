@@ -123,9 +123,16 @@ impl Segment {
 
     /// The place of the first batch that reaches `offset`; none if all lie before it.
     pub(crate) fn find_offset(&self, offset: i64) -> io::Result<Option<Place>> {
-        self.find(self.index.before_offset(offset), |header| {
-            header.next_offset() > offset
-        })
+        self.find_offset_where(offset, |header| header.next_offset() > offset)
+    }
+
+    /// The place of the first batch that is `wanted`, looked for from about `offset` on.
+    pub(crate) fn find_offset_where(
+        &self,
+        offset: i64,
+        wanted: impl FnMut(&Header) -> bool,
+    ) -> io::Result<Option<Place>> {
+        self.find(self.index.before_offset(offset), wanted)
     }
 
     /// The place of the first batch that reaches `timestamp` and does not end before `from_offset`.
@@ -139,7 +146,11 @@ impl Segment {
         })
     }
 
-    fn find(&self, start: u64, wanted: impl Fn(&Header) -> bool) -> io::Result<Option<Place>> {
+    fn find(
+        &self,
+        start: u64,
+        mut wanted: impl FnMut(&Header) -> bool,
+    ) -> io::Result<Option<Place>> {
         let file = self.file()?;
         let mut position = start;
         let mut window = Vec::new();

@@ -189,6 +189,39 @@ fn times_are_looked_up() {
 }
 
 #[test]
+fn deleted_records_are_not_found_by_time() {
+    let dir = TempDir::new().unwrap();
+    let log = open(dir.path(), &[]);
+    let mut three = batch(&[("k", None), ("k", None), ("k", None)], 50)
+        .bytes
+        .to_vec();
+    // The first record is five hours newer than the others.
+    three[35..43].copy_from_slice(&(50 + 5 * HOUR_MS).to_be_bytes());
+    three.truncate(crate::batch::HEADER_LEN);
+    // Length, attributes, time after the batch's (5 h as a varint), offset, no key, no value, no headers.
+    three.extend_from_slice(&[18, 0, 0x80, 0xa2, 0x95, 0x11, 0, 1, 1, 0]);
+    three.extend_from_slice(&[12, 0, 0, 2, 1, 1, 0, 12, 0, 0, 4, 1, 1, 0]);
+    crate::batch::seal(&mut three);
+    let three = Batch::from_producer(Bytes::from(three), 1 << 20).unwrap();
+    log.lock().append(&three, 0).unwrap();
+    let found = |time| {
+        let found = read::find_time(&log, time).unwrap();
+        found.map(|stamp| (stamp.offset, stamp.timestamp))
+    };
+    assert_eq!(found(HOUR_MS), Some((0, 50 + 5 * HOUR_MS)));
+    log.lock().delete_before(1).unwrap();
+    assert_eq!(found(HOUR_MS), None);
+    let newest = read::find_newest(&log).unwrap().unwrap();
+    assert_eq!((newest.offset, newest.timestamp), (1, 50));
+    append(&log, "k", "v", 2 * HOUR_MS);
+    assert_eq!(found(HOUR_MS), Some((3, 2 * HOUR_MS)));
+    let newest = read::find_newest(&log).unwrap().unwrap();
+    assert_eq!((newest.offset, newest.timestamp), (3, 2 * HOUR_MS));
+    log.lock().delete_before(4).unwrap();
+    assert_eq!(read::find_newest(&log).unwrap(), None);
+}
+
+#[test]
 fn retention_drops_whole_segments_by_age_and_by_size() {
     let dir = TempDir::new().unwrap();
     let log = open(
