@@ -10,15 +10,18 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_128;
 
+use crate::disk;
 use crate::error::{BrokerError, Refusal};
 
 /// The only broker there is; Kafka's tools call it 1.
 pub(crate) const BROKER_ID: i32 = 1;
 
+/// The file in the broker's directory.
+const FILE: &str = "broker.json";
 /// Producer ids are reserved on disk in blocks of this many.
 const BLOCK: i64 = 1_000;
 
-/// `broker.json`.
+/// What is kept in the file.
 #[derive(Debug, Serialize, Deserialize)]
 struct Stored {
     cluster_id: String,
@@ -28,7 +31,7 @@ struct Stored {
 
 /// The broker's own state, under the lock of its directory.
 pub(crate) struct Identity {
-    path: PathBuf,
+    dir: PathBuf,
     pub(crate) cluster_id: String,
     ids: Mutex<Ids>,
     /// Held as long as the broker lives.
@@ -45,7 +48,7 @@ impl Identity {
     pub(crate) fn open(dir: &Path, now_ms: i64) -> Result<Identity, BrokerError> {
         fs::create_dir_all(dir).map_err(BrokerError::file("making", dir))?;
         let lock = lock(dir)?;
-        let path = dir.join("broker.json");
+        let path = dir.join(FILE);
         let stored = match fs::read(&path) {
             Ok(text) => serde_json::from_slice(&text).map_err(|e| BrokerError::Damaged {
                 path: path.clone(),
@@ -57,13 +60,13 @@ impl Identity {
             },
             Err(failed) => return Err(BrokerError::file("reading", &path)(failed)),
         };
-        save(&path, &stored).map_err(BrokerError::file("writing", &path))?;
+        save(dir, &stored).map_err(BrokerError::file("writing", &path))?;
         let ids = Ids {
             next: stored.unused_producer_id,
             reserved: stored.unused_producer_id,
         };
         Ok(Identity {
-            path,
+            dir: dir.to_owned(),
             cluster_id: stored.cluster_id,
             ids: Mutex::new(ids),
             _lock: lock,
@@ -79,7 +82,7 @@ impl Identity {
                 cluster_id: self.cluster_id.clone(),
                 unused_producer_id: reserved,
             };
-            save(&self.path, &stored)
+            save(&self.dir, &stored)
                 .map_err(|e| Refusal::new(ResponseError::KafkaStorageError, e.to_string()))?;
             ids.reserved = reserved;
         }
@@ -112,9 +115,6 @@ fn new_cluster_id(dir: &Path, now_ms: i64) -> String {
     )
 }
 
-fn save(path: &Path, stored: &Stored) -> io::Result<()> {
-    let temporary = path.with_extension("json.tmp");
-    fs::write(&temporary, serde_json::to_vec_pretty(stored)?)?;
-    File::open(&temporary)?.sync_all()?;
-    fs::rename(temporary, path)
+fn save(dir: &Path, stored: &Stored) -> io::Result<()> {
+    disk::put(dir, FILE, &serde_json::to_vec_pretty(stored)?)
 }

@@ -15,6 +15,7 @@ mod broker;
 mod clock;
 mod codec;
 mod coordinator;
+mod disk;
 mod error;
 mod groups;
 mod identity;

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::clock::Clock;
+use crate::disk;
 use crate::error::{BrokerError, Refusal};
 use crate::log::Log;
 use crate::settings::{MAX_PARTITIONS, Settings};
@@ -127,6 +128,7 @@ impl Topics {
     ) -> io::Result<Arc<Topic>> {
         let partitions = (0..count).map(|index| self.open_log(path, index, &config));
         let partitions = partitions.collect::<io::Result<Vec<_>>>()?;
+        disk::sync_dir(path)?;
         Ok(Arc::new(Topic {
             name: name.to_owned(),
             id,
@@ -232,7 +234,7 @@ impl Topics {
         )?;
         let path = self.dir.join(name);
         fs::rename(&temporary, &path)?;
-        fs::File::open(&self.dir)?.sync_all()?;
+        disk::sync_dir(&self.dir)?;
         self.open_topic(name, &path, id, partitions, config)
     }
 
@@ -265,6 +267,7 @@ impl Topics {
             .ok_or(ResponseError::UnknownTopicOrPartition)?;
         let gone = self.temporary_dir(name);
         fs::rename(self.dir.join(name), &gone).map_err(storage)?;
+        disk::sync_dir(&self.dir).map_err(storage)?;
         self.by_name.write().remove(name);
         self.by_id.write().remove(&topic.id);
         for log in topic.partitions().iter() {
@@ -369,10 +372,7 @@ fn check_name(name: &str) -> Result<(), Refusal> {
 }
 
 fn save(dir: &Path, description: &Description) -> io::Result<()> {
-    let temporary = dir.join("topic.json.tmp");
-    fs::write(&temporary, serde_json::to_vec_pretty(description)?)?;
-    fs::File::open(&temporary)?.sync_all()?;
-    fs::rename(temporary, dir.join("topic.json"))
+    disk::put(dir, "topic.json", &serde_json::to_vec_pretty(description)?)
 }
 
 fn storage(failed: io::Error) -> Refusal {

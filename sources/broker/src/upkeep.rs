@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::log::{self, compact};
+use crate::log::{self, compact, force};
 use crate::settings::Fsync;
 use crate::shared::{Shared, stopped};
 use crate::topics::Partition;
@@ -59,15 +59,10 @@ fn report(what: &'static str, done: io::Result<()>) {
 fn sync(shared: &Shared) {
     for log in logs(shared) {
         if shared.settings.fsync == Fsync::EachSecond {
-            report("forcing a log to disk", sync_one(&log));
+            report("forcing a log to disk", force::force_all(&log));
         }
         report("saving an index", log::save_checkpoints(&log));
     }
-}
-
-fn sync_one(log: &Partition) -> io::Result<()> {
-    let dirty = log.lock().take_dirty()?;
-    dirty.map_or(Ok(()), |file| file.sync_data())
 }
 
 /// One round of retention and compaction over all partitions.

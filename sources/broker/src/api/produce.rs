@@ -1,7 +1,5 @@
 //! Produce: check a batch, append it, answer with its offset.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::produce_request::{
@@ -17,7 +15,6 @@ use crate::batch::Batch;
 use crate::error::Refusal;
 use crate::log::Appended;
 use crate::records;
-use crate::settings::Fsync;
 use crate::topic_config::TopicConfig;
 use crate::topics::{Partition, Topic};
 
@@ -35,9 +32,7 @@ pub(super) async fn handle(
     let answer = |topic| produce_topic(ctx, topic, refused.as_ref(), &mut written);
     let responses: Vec<_> = request.topic_data.into_iter().map(answer).collect();
     let mut response = ProduceResponse::default().with_responses(responses);
-    if ctx.shared.settings.fsync == Fsync::Always
-        && let Err(failed) = sync(written).await
-    {
+    if let Err(failed) = ctx.shared.force(written).await {
         fail(&mut response, &failed);
     }
     if acks != 0 {
@@ -70,7 +65,7 @@ fn produce_topic(
     ctx: &Context,
     data: TopicProduceData,
     refused: Option<&Refusal>,
-    written: &mut Vec<Partition>,
+    written: &mut Vec<(Partition, i64)>,
 ) -> TopicProduceResponse {
     let topic = ctx.topic(&data.name, data.topic_id);
     let now_ms = ctx.now_ms();
@@ -94,7 +89,7 @@ fn produce_partition(
     topic: &Topic,
     data: PartitionProduceData,
     now_ms: i64,
-    written: &mut Vec<Partition>,
+    written: &mut Vec<(Partition, i64)>,
 ) -> Result<Appended, Refusal> {
     let log = topic
         .partition(data.index)
@@ -108,9 +103,8 @@ fn produce_partition(
         batch
     };
     let appended = log.lock().append(&batch, now_ms)?;
-    if appended.is_new {
-        written.push(log);
-    }
+    // One that was in the log already may not be on disk, nor ever get there if forcing it failed.
+    written.push((log, appended.next_offset));
     Ok(appended)
 }
 
@@ -165,26 +159,13 @@ fn respond(
     }
 }
 
-/// Forces what was written to disk before it is acknowledged.
-async fn sync(written: Vec<Partition>) -> std::io::Result<()> {
-    let sync_all = move || {
-        for log in written {
-            let dirty = log.lock().take_dirty()?;
-            dirty.map_or(Ok(()), |file: Arc<std::fs::File>| file.sync_data())?;
-        }
-        Ok(())
-    };
-    tokio::task::spawn_blocking(sync_all)
-        .await
-        .unwrap_or_else(|died| Err(std::io::Error::other(died)))
-}
-
 fn fail(response: &mut ProduceResponse, failed: &std::io::Error) {
     tracing::error!(error = %failed, "forcing records to disk");
     for partition in response
         .responses
         .iter_mut()
         .flat_map(|t| &mut t.partition_responses)
+        .filter(|partition| partition.error_code == 0)
     {
         partition.error_code = ResponseError::KafkaStorageError.code();
         partition.error_message = Some(StrBytes::from_string(failed.to_string()));

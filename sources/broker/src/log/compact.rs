@@ -111,6 +111,10 @@ impl Log {
         old[1..].iter().try_for_each(Segment::remove)?;
         written.path.clone_from(&old[0].path);
         written.version = old[0].version + 1;
+        if written.next_offset > self.forced_up_to {
+            // The old file was not on disk; the new one is, but its name may not be.
+            self.forced_up_to = self.forced_up_to.min(written.base_offset);
+        }
         // A start reads the producers of the last checkpoint and goes on from there. Newer ones than
         // the segment's own do no harm: what lies behind is noted again, in order.
         written.unsaved_producers = Some(self.producers.clone());
@@ -207,7 +211,7 @@ fn rewrite(group: &[Source], newest: &Newest, now_ms: i64) -> io::Result<Segment
             now_ms
         },
         index: Index::default(),
-        active: None,
+        open: None,
         unsaved_producers: Some(Producers::default()),
         version: 0,
         path: path.clone(),

@@ -2,6 +2,7 @@
 //! its next record.
 
 pub(crate) mod compact;
+pub(crate) mod force;
 pub(crate) mod index;
 pub(crate) mod read;
 pub(crate) mod recovery;
@@ -18,8 +19,10 @@ use std::sync::Arc;
 use kafka_protocol::error::ResponseError;
 use tokio::sync::Notify;
 
-use crate::batch::Batch;
+use crate::batch::{Batch, Header};
+use crate::disk;
 use crate::error::Refusal;
+use crate::log::index::Checkpoint;
 use crate::log::read::Hints;
 use crate::log::segment::Segment;
 use crate::producers::{Producers, Verdict};
@@ -41,8 +44,12 @@ pub(crate) struct Log {
     producers: Producers,
     hints: Hints,
     waiting: Vec<Arc<Notify>>,
-    /// Bytes were written since the last fsync.
-    dirty: bool,
+    /// Records before this offset are on disk.
+    forced_up_to: i64,
+    /// Bytes may have been lost on the way to the disk.
+    force_failed: bool,
+    /// Held while the log is forced to disk.
+    forcing: Arc<parking_lot::Mutex<()>>,
     /// The topic is gone: nothing more is taken.
     deleted: bool,
 }
@@ -51,9 +58,10 @@ pub(crate) struct Log {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Appended {
     pub(crate) base_offset: i64,
+    /// The offset after the batch's last record.
+    pub(crate) next_offset: i64,
+    /// The first offset of the log that can be read.
     pub(crate) start_offset: i64,
-    /// False for a repeated batch, which was in the log already.
-    pub(crate) is_new: bool,
 }
 
 impl Log {
@@ -83,19 +91,29 @@ impl Log {
             return Err(ResponseError::UnknownTopicOrPartition.into());
         }
         if let Verdict::Duplicate(base_offset) = self.producers.judge(&batch.header)? {
-            return Ok(Appended {
-                base_offset,
-                start_offset: self.start_offset,
-                is_new: false,
-            });
+            return Ok(self.appended(batch, base_offset));
         }
-        self.write(batch, now_ms).map_err(|failed| {
+        let written = self.write(batch, now_ms).map_err(|failed| {
             tracing::error!(dir = %self.dir.display(), error = %failed, "appending a batch");
             Refusal::new(ResponseError::KafkaStorageError, failed.to_string())
-        })
+        });
+        written.map(|base_offset| self.appended(batch, base_offset))
     }
 
-    fn write(&mut self, batch: &Batch, now_ms: i64) -> io::Result<Appended> {
+    fn appended(&self, batch: &Batch, base_offset: i64) -> Appended {
+        let header = Header {
+            base_offset,
+            ..batch.header
+        };
+        Appended {
+            base_offset,
+            next_offset: header.next_offset(),
+            start_offset: self.start_offset,
+        }
+    }
+
+    /// Writes a batch at the end. Returns its offset.
+    fn write(&mut self, batch: &Batch, now_ms: i64) -> io::Result<i64> {
         let active = self.active();
         if active.len > 0
             && active.len + batch.header.len as u64 > u64::from(self.config.segment_bytes)
@@ -112,13 +130,8 @@ impl Log {
         active.append(&header, &batch.bytes, now_ms)?;
         self.next_offset = header.next_offset();
         self.producers.note(&header, base_offset, now_ms);
-        self.dirty = true;
         self.wake();
-        Ok(Appended {
-            base_offset,
-            start_offset: self.start_offset,
-            is_new: true,
-        })
+        Ok(base_offset)
     }
 
     fn active(&self) -> &Segment {
@@ -164,14 +177,6 @@ impl Log {
         self.wake();
     }
 
-    /// The file to force to disk, if anything was written since the last time.
-    pub(crate) fn take_dirty(&mut self) -> io::Result<Option<Arc<File>>> {
-        if !std::mem::take(&mut self.dirty) || self.deleted {
-            return Ok(None);
-        }
-        self.active().file().map(Some)
-    }
-
     /// Moves the start of the log up to `offset`; −1 is the end.
     pub(crate) fn delete_before(&mut self, offset: i64) -> Result<i64, Refusal> {
         let offset = if offset == -1 {
@@ -204,50 +209,75 @@ impl Log {
         }
     }
 
-    /// Closed segments whose checkpoint is not yet written, with what is needed to write it.
-    pub(crate) fn unsaved(&self) -> Vec<i64> {
+    /// Closed segments whose checkpoint is not yet written.
+    fn unsaved(&self) -> Vec<i64> {
         let unsaved = self
             .segments
             .iter()
             .filter(|segment| segment.unsaved_producers.is_some());
         unsaved.map(|segment| segment.base_offset).collect()
     }
+
+    /// What is needed to write the checkpoint of a closed segment; none where it need not be.
+    fn unsaved_checkpoint(&self, base_offset: i64) -> io::Result<Option<Unsaved>> {
+        let found = self.segments.iter().find(|s| s.base_offset == base_offset);
+        let unsaved = found.and_then(|s| Some((s, s.unsaved_producers.clone()?)));
+        let Some((segment, producers)) = unsaved.filter(|_| !self.deleted) else {
+            return Ok(None);
+        };
+        Ok(Some(Unsaved {
+            file: segment.file()?,
+            checkpoint: segment.checkpoint(producers),
+            base_offset,
+            version: segment.version,
+        }))
+    }
+
+    /// Writes the checkpoint of a closed segment that is on disk now, unless the segment was replaced
+    /// or the topic deleted meanwhile: one of the same name may lie in this place by then.
+    fn save_checkpoint(&mut self, unsaved: &Unsaved) -> io::Result<()> {
+        if self.deleted || self.force_failed {
+            return Ok(());
+        }
+        let found = self
+            .segments
+            .iter_mut()
+            .find(|s| s.base_offset == unsaved.base_offset);
+        if let Some(segment) = found
+            && segment.len == unsaved.checkpoint.len
+            && segment.version == unsaved.version
+        {
+            unsaved.checkpoint.save(&segment.checkpoint_path())?;
+            segment.unsaved_producers = None;
+            segment.open = None;
+        }
+        Ok(())
+    }
+}
+
+/// A closed segment whose checkpoint is not yet written.
+struct Unsaved {
+    file: Arc<File>,
+    checkpoint: Checkpoint,
+    base_offset: i64,
+    version: u64,
 }
 
 /// Forces closed segments to disk and writes their checkpoints. The lock is held only in between.
 pub(crate) fn save_checkpoints(log: &parking_lot::Mutex<Log>) -> io::Result<()> {
-    let unsaved = log.lock().unsaved();
+    let (unsaved, dir) = {
+        let log = log.lock();
+        (log.unsaved(), log.dir.clone())
+    };
     for base_offset in unsaved {
-        let found = {
-            let log = log.lock();
-            let segment = log
-                .segments
-                .iter()
-                .find(|segment| segment.base_offset == base_offset);
-            match segment.and_then(|s| Some((s, s.unsaved_producers.clone()?))) {
-                Some((segment, producers)) if !log.deleted => (
-                    segment.file()?,
-                    segment.checkpoint(producers),
-                    segment.checkpoint_path(),
-                    segment.version,
-                ),
-                _ => continue,
-            }
-        };
-        let (file, checkpoint, path, version) = found;
-        file.sync_data()?;
-        let mut log = log.lock();
-        let segment = log
-            .segments
-            .iter_mut()
-            .find(|segment| segment.base_offset == base_offset);
-        if let Some(segment) = segment
-            && segment.len == checkpoint.len
-            && segment.version == version
-        {
-            checkpoint.save(&path)?;
-            segment.unsaved_producers = None;
+        let unsaved = log.lock().unsaved_checkpoint(base_offset)?;
+        let Some(unsaved) = unsaved else { continue };
+        if let Err(failed) = unsaved.file.sync_data() {
+            log.lock().force_failed = true;
+            return Err(failed);
         }
+        disk::sync_dir(&dir)?;
+        log.lock().save_checkpoint(&unsaved)?;
     }
     Ok(())
 }
@@ -257,11 +287,12 @@ pub(crate) fn save_checkpoints(log: &parking_lot::Mutex<Log>) -> io::Result<()> 
 pub(crate) fn close(log: &parking_lot::Mutex<Log>) -> io::Result<()> {
     save_checkpoints(log)?;
     let log = log.lock();
-    if log.deleted {
+    if log.deleted || log.force_failed {
         return Ok(());
     }
     let active = log.active();
     active.file()?.sync_data()?;
+    disk::sync_dir(&log.dir)?;
     active
         .checkpoint(log.producers.clone())
         .save(&active.checkpoint_path())

@@ -44,6 +44,9 @@ impl Log {
         let next_offset = segments.last().map_or(0, |segment| segment.next_offset);
         let start_offset = load_start_offset(dir).min(next_offset);
         let first = segments.first().map_or(0, |segment| segment.base_offset);
+        // Checkpoints are written once a segment is on disk; what a crash left without may not be.
+        let unsaved = segments.iter().find(|s| s.unsaved_producers.is_some());
+        let forced_up_to = unsaved.map_or(next_offset, |segment| segment.base_offset);
         match segments.last_mut() {
             None => segments.push(Segment::create(dir, 0, now_ms)?),
             Some(active) => resume(active)?,
@@ -57,7 +60,9 @@ impl Log {
             producers,
             hints: Hints::default(),
             waiting: Vec::new(),
-            dirty: false,
+            forced_up_to,
+            force_failed: false,
+            forcing: Arc::default(),
             deleted: false,
         })
     }
@@ -96,7 +101,7 @@ fn open_segment(dir: &Path, base_offset: i64, producers: &mut Producers) -> io::
         last_append_ms: written_ms,
         compacted_ms: 0,
         index: Index::default(),
-        active: None,
+        open: None,
         unsaved_producers: None,
         version: 0,
         path,
@@ -187,7 +192,7 @@ fn resume(active: &mut Segment) -> io::Result<()> {
         .write(true)
         .open(&active.path)?;
     file.seek(SeekFrom::Start(active.len))?;
-    active.active = Some(Arc::new(file));
+    active.open = Some(Arc::new(file));
     active.unsaved_producers = None;
     Ok(())
 }

@@ -30,8 +30,9 @@ pub(crate) struct Segment {
     pub(crate) last_append_ms: i64,
     pub(crate) compacted_ms: i64,
     pub(crate) index: Index,
-    /// The open file, held while the segment is appended to.
-    pub(crate) active: Option<Arc<File>>,
+    /// The open file, held until the segment is closed and on disk: only who held it all the while is
+    /// sure to be told of a write that failed.
+    pub(crate) open: Option<Arc<File>>,
     /// The producers at the segment's end, until its checkpoint is written.
     pub(crate) unsaved_producers: Option<Producers>,
     /// Counts how often the file was replaced: a place in an older one means nothing in a newer.
@@ -74,7 +75,7 @@ impl Segment {
             last_append_ms: now_ms,
             compacted_ms: 0,
             index: Index::default(),
-            active: Some(Arc::new(file)),
+            open: Some(Arc::new(file)),
             unsaved_producers: None,
             version: 0,
         })
@@ -83,7 +84,7 @@ impl Segment {
     /// Writes a batch at the end, under the offset `next_offset`.
     pub(crate) fn append(&mut self, header: &Header, bytes: &[u8], now_ms: i64) -> io::Result<()> {
         let file = self
-            .active
+            .open
             .as_deref()
             .expect("only the active segment is appended to");
         let mut prefix = [0u8; 16];
@@ -115,7 +116,7 @@ impl Segment {
 
     /// The segment's file, open for reading.
     pub(crate) fn file(&self) -> io::Result<Arc<File>> {
-        match &self.active {
+        match &self.open {
             Some(file) => Ok(Arc::clone(file)),
             None => Ok(Arc::new(File::open(&self.path)?)),
         }
@@ -190,7 +191,6 @@ impl Segment {
 
     /// Ends appending; the checkpoint is written later, when the bytes are on disk.
     pub(crate) fn close(&mut self, producers: Producers) {
-        self.active = None;
         self.unsaved_producers = Some(producers);
     }
 

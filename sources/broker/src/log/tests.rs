@@ -1,5 +1,7 @@
 //! The log on disk: what is appended is read back, whatever happened in between.
 
+mod force;
+
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
 use std::io::Write;
@@ -222,6 +224,22 @@ fn deleted_records_are_not_found_by_time() {
 }
 
 #[test]
+fn the_index_of_a_deleted_topic_is_not_written_into_its_successor() {
+    let dir = TempDir::new().unwrap();
+    let log = open(dir.path(), &[]);
+    append(&log, "k", "v", 0);
+    log.lock().roll(0).unwrap();
+    let unsaved = log.lock().unsaved_checkpoint(0).unwrap().unwrap();
+    log.lock().mark_deleted();
+    fs::remove_dir_all(dir.path()).unwrap();
+    let successor = open(dir.path(), &[]);
+    append(&successor, "k", "v", 0);
+    log.lock().save_checkpoint(&unsaved).unwrap();
+    let names = fs::read_dir(dir.path()).unwrap();
+    assert_eq!(names.count(), 1, "the log alone");
+}
+
+#[test]
 fn retention_drops_whole_segments_by_age_and_by_size() {
     let dir = TempDir::new().unwrap();
     let log = open(
@@ -320,7 +338,7 @@ fn idempotence_survives_a_restart() {
     let log = open(dir.path(), &[("segment.bytes", "1024")]);
     for sequence in 0..50 {
         let appended = log.lock().append(&from_producer(7, sequence), 0).unwrap();
-        assert!(appended.is_new);
+        assert_eq!(appended.base_offset, i64::from(sequence));
     }
     save_checkpoints(&log).unwrap();
     let log = {
@@ -328,7 +346,8 @@ fn idempotence_survives_a_restart() {
         open(dir.path(), &[("segment.bytes", "1024")])
     };
     let again = log.lock().append(&from_producer(7, 49), 0).unwrap();
-    assert_eq!((again.base_offset, again.is_new), (49, false));
+    assert_eq!((again.base_offset, again.next_offset), (49, 50));
+    assert_eq!(log.lock().next_offset(), 50);
     let gap = log.lock().append(&from_producer(7, 51), 0).unwrap_err();
     assert_eq!(gap.code, ResponseError::OutOfOrderSequenceNumber);
     assert_eq!(
