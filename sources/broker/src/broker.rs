@@ -16,7 +16,7 @@ use crate::identity::Identity;
 use crate::settings::Settings;
 use crate::shared::Shared;
 use crate::topics::Topics;
-use crate::{log, server, upkeep};
+use crate::{disk, log, server, upkeep};
 
 /// How long connections may take to end at shutdown.
 const GRACE: Duration = Duration::from_millis(300);
@@ -124,7 +124,15 @@ fn open(settings: Settings, clock: Clock) -> Result<Shared, BrokerError> {
     let dir = &settings.dir;
     let identity = Identity::open(dir, clock())?;
     let topics = Topics::open(&dir.join("topics"), &settings, &clock)?;
-    let coordinator = Coordinator::open(&dir.join("offsets"), &settings, clock())?;
+    let offsets = dir.join("offsets");
+    let coordinator = Coordinator::open(&offsets, &settings, clock())?;
+    // A crash may have come between a topic's end and that of its offsets.
+    let forgotten = coordinator.forget_topics(|topic| topics.get(topic).is_none(), clock());
+    forgotten.map_err(|refusal| BrokerError::Offsets {
+        dir: offsets,
+        why: refusal.why,
+    })?;
+    disk::sync_dir(dir).map_err(BrokerError::file("writing", dir))?;
     Ok(Shared {
         identity,
         topics,

@@ -122,18 +122,20 @@ impl Coordinator {
         found.into_values().collect()
     }
 
-    /// Keeps what a member, or somebody for a group without members, has committed.
+    /// Keeps what a member, or somebody for a group without members, has committed. What that is
+    /// `take` says while no offset can be forgotten: a topic that is there then is still there, or
+    /// [`Coordinator::forget_topics`] comes after.
     pub(crate) fn commit(
         &self,
         group: &str,
         check: impl FnOnce(&mut Group, Instant) -> Answer<()>,
-        committed: Vec<(PartitionName, Committed)>,
+        take: impl FnOnce() -> Vec<(PartitionName, Committed)>,
         now_ms: i64,
     ) -> Result<(), Refusal> {
         let mut groups = self.groups.lock();
         let mut none = Group::new(self.initial_delay);
         check(groups.get_mut(group).unwrap_or(&mut none), Instant::now())?;
-        self.offsets.lock().commit(group, committed, now_ms)
+        self.offsets.lock().commit(group, take(), now_ms)
     }
 
     /// Reads what a group has committed.
@@ -179,6 +181,16 @@ impl Coordinator {
             return Err(ResponseError::NonEmptyGroup.into());
         }
         self.offsets.lock().forget(group, names, now_ms)
+    }
+
+    /// Forgets what any group has committed for topics that are gone. It is on disk at the return.
+    pub(crate) fn forget_topics(
+        &self,
+        is_gone: impl Fn(&str) -> bool,
+        now_ms: i64,
+    ) -> Result<(), Refusal> {
+        let _no_commits = self.groups.lock();
+        self.offsets.lock().forget_topics(is_gone, now_ms)
     }
 
     /// Forgets groups without members, and their offsets when those are old.
@@ -232,6 +244,54 @@ impl Coordinator {
                 () = sleep_until(next) => {}
                 () = self.changed.notified() => {}
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn open(dir: &Path) -> Coordinator {
+        Coordinator::open(dir, &Settings::default(), 0).unwrap()
+    }
+
+    fn commit(coordinator: &Coordinator, group: &str, topic: &str, index: i32) {
+        let committed = Committed {
+            offset: 5,
+            leader_epoch: 0,
+            metadata: String::new(),
+            at_ms: 0,
+        };
+        let take = || vec![((topic.to_owned(), index), committed)];
+        coordinator.commit(group, |_, _| Ok(()), take, 0).unwrap();
+    }
+
+    /// The partitions of which a group has committed offsets.
+    fn known(coordinator: &Coordinator, group: &str) -> Vec<PartitionName> {
+        coordinator.committed(group, |known| {
+            known
+                .into_iter()
+                .flatten()
+                .map(|(n, _)| n.clone())
+                .collect()
+        })
+    }
+
+    #[test]
+    fn offsets_of_a_topic_that_is_gone_are_forgotten_for_good() {
+        let dir = tempfile::tempdir().unwrap();
+        let coordinator = open(dir.path());
+        for (group, topic, index) in [("a", "gone", 0), ("a", "gone", 1), ("b", "gone", 0)] {
+            commit(&coordinator, group, topic, index);
+        }
+        commit(&coordinator, "a", "gone-not", 0);
+        let is_gone = |topic: &str| topic == "gone";
+        coordinator.forget_topics(is_gone, 0).unwrap();
+        for coordinator in [coordinator, open(dir.path())] {
+            assert_eq!(known(&coordinator, "a"), [("gone-not".to_owned(), 0)]);
+            assert_eq!(known(&coordinator, "b"), []);
+            assert_eq!(coordinator.list().len(), 1);
         }
     }
 }

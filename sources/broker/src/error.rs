@@ -48,6 +48,16 @@ pub enum BrokerError {
         /// What is wrong with it.
         why: String,
     },
+    /// Committed offsets can't be changed.
+    #[error(
+        "forgetting offsets of deleted topics in {dir}: {why}; check that it is writable and has space"
+    )]
+    Offsets {
+        /// Where committed offsets are kept.
+        dir: PathBuf,
+        /// Why not.
+        why: String,
+    },
     /// A topic can't be made as asked.
     #[error("making topic {topic}: {why}")]
     Topic {

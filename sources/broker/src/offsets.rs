@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::batch::{Batch, Header};
 use crate::error::{BrokerError, Refusal};
-use crate::log::{Log, read};
+use crate::log::{Log, force, read, storage};
 use crate::records;
 use crate::settings::Settings;
 use crate::topic_config::TopicConfig;
@@ -98,12 +98,36 @@ impl Offsets {
     ) -> Result<(), Refusal> {
         self.write(group, names.iter().map(|name| (name, None)), now_ms)?;
         if let Some(offsets) = self.by_group.get_mut(group) {
-            offsets.retain(|name, _| !names.contains(name));
+            for name in names {
+                offsets.remove(name);
+            }
             if offsets.is_empty() {
                 self.by_group.remove(group);
             }
         }
         Ok(())
+    }
+
+    /// Forgets what all groups have committed for topics that are gone, for good: a topic of the same
+    /// name begins anew.
+    pub(crate) fn forget_topics(
+        &mut self,
+        is_gone: impl Fn(&str) -> bool,
+        now_ms: i64,
+    ) -> Result<(), Refusal> {
+        let of_gone = |(group, offsets): (&String, &GroupOffsets)| {
+            let names = offsets.keys().filter(|(topic, _)| is_gone(topic));
+            (group.clone(), names.cloned().collect::<Vec<_>>())
+        };
+        let mut stale: Vec<_> = self.by_group.iter().map(of_gone).collect();
+        stale.retain(|(_, names)| !names.is_empty());
+        for (group, names) in &stale {
+            self.forget(group, names, now_ms)?;
+        }
+        if stale.is_empty() {
+            return Ok(());
+        }
+        storage(force::force_all(&self.log))
     }
 
     fn write<'a>(

@@ -259,8 +259,13 @@ impl Topics {
         }
     }
 
-    /// Removes a topic and its records.
-    pub(crate) fn delete(&self, name: &str) -> Result<(), Refusal> {
+    /// Removes a topic and its records. `forget` is called when it is gone and before one of the same
+    /// name can be made.
+    pub(crate) fn delete(
+        &self,
+        name: &str,
+        forget: impl FnOnce() -> Result<(), Refusal>,
+    ) -> Result<(), Refusal> {
         let _changing = self.changing.lock();
         let topic = self
             .get(name)
@@ -274,7 +279,9 @@ impl Topics {
             log.lock().mark_deleted();
         }
         tracing::info!(topic = name, "deleted a topic");
-        fs::remove_dir_all(&gone).map_err(storage)
+        let forgotten = forget();
+        fs::remove_dir_all(&gone).map_err(storage)?;
+        forgotten
     }
 
     /// Adds partitions until there are `count`.

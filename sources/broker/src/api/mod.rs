@@ -17,6 +17,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
+use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::{ApiKey, RequestHeader, ResponseHeader};
 use kafka_protocol::protocol::{Decodable, Encodable, StrBytes};
 use uuid::Uuid;
@@ -45,6 +46,18 @@ impl Context {
 
     fn port(&self) -> i32 {
         i32::from(self.local.port())
+    }
+
+    /// Where the settings ask for it, waits until what was done to committed offsets is on disk.
+    async fn force_offsets(&self, done: Result<(), Refusal>) -> Result<(), Refusal> {
+        done?;
+        let log = self.shared.coordinator.offsets_log();
+        let next_offset = log.lock().next_offset();
+        let forced = self.shared.force(vec![(log, next_offset)]).await;
+        forced.map_err(|failed| {
+            tracing::error!(error = %failed, "forcing committed offsets to disk");
+            Refusal::new(ResponseError::KafkaStorageError, failed.to_string())
+        })
     }
 
     /// The topic that a request names by id or, where that is nil, by name.
@@ -218,12 +231,21 @@ pub(crate) async fn answer(ctx: &Context, frame: Bytes) -> Result<Option<BytesMu
         ApiKey::Heartbeat => reply!(groups::heartbeat),
         ApiKey::LeaveGroup => reply!(|c, q| groups::leave(c, version, q)),
         ApiKey::ConsumerGroupHeartbeat => reply!(groups::refuse_new_protocol),
-        ApiKey::OffsetCommit => reply!(groups::offsets::commit),
+        ApiKey::OffsetCommit => {
+            let request = call.decode()?;
+            call.encode(&groups::offsets::commit(ctx, request).await)
+        }
         ApiKey::OffsetFetch => reply!(|c, q| groups::offsets::fetch(c, version, q)),
-        ApiKey::OffsetDelete => reply!(groups::offsets::delete),
+        ApiKey::OffsetDelete => {
+            let request = call.decode()?;
+            call.encode(&groups::offsets::delete(ctx, request).await)
+        }
         ApiKey::ListGroups => reply!(groups::admin::list),
         ApiKey::DescribeGroups => reply!(|c, q| groups::admin::describe(c, version, q)),
-        ApiKey::DeleteGroups => reply!(groups::admin::delete),
+        ApiKey::DeleteGroups => {
+            let request = call.decode()?;
+            call.encode(&groups::admin::delete(ctx, request).await)
+        }
         api => Err(BadRequest::Version { api, version }),
     }
 }

@@ -130,7 +130,7 @@ pub(super) fn delete(ctx: &Context, request: DeleteTopicsRequest) -> DeleteTopic
             },
         };
         let known = found.as_ref().ok().map(|name| text(&**name).into());
-        let (code, why) = verdict(found.and_then(|name| ctx.shared.topics.delete(&name)));
+        let (code, why) = verdict(found.and_then(|name| delete_one(ctx, &name)));
         DeletableTopicResult::default()
             .with_name(known)
             .with_topic_id(id)
@@ -138,4 +138,13 @@ pub(super) fn delete(ctx: &Context, request: DeleteTopicsRequest) -> DeleteTopic
             .with_error_message(why)
     });
     DeleteTopicsResponse::default().with_responses(results.collect())
+}
+
+/// Groups begin anew on a topic made under the same name.
+fn delete_one(ctx: &Context, name: &str) -> Result<(), Refusal> {
+    let forget = || {
+        let coordinator = &ctx.shared.coordinator;
+        coordinator.forget_topics(|topic| topic == name, ctx.now_ms())
+    };
+    ctx.shared.topics.delete(name, forget)
 }

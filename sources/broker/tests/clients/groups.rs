@@ -6,6 +6,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::message::Message;
@@ -131,4 +133,43 @@ fn an_eager_group_sees_every_record_while_members_come_and_go() {
 fn a_cooperative_group_sees_every_record_while_members_come_and_go() {
     let dir = tempfile::tempdir().unwrap();
     stress(dir.path(), "cooperative-sticky");
+}
+
+/// Commits the end of the topic for the group; the offsets that it has committed then.
+fn commit_end(config: &ClientConfig) -> Vec<Offset> {
+    let consumer: BaseConsumer = config.create().unwrap();
+    let mut ends = TopicPartitionList::new();
+    for partition in 0..PARTITIONS {
+        let offset = Offset::Offset(1);
+        ends.add_partition_offset("t", partition, offset).unwrap();
+    }
+    consumer.commit(&ends, CommitMode::Sync).unwrap();
+    committed(config)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_begins_anew_on_a_topic_that_was_deleted_and_made_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut broker = Process::start(dir.path(), PARTITIONS);
+    let config = member_config(&broker, "range");
+    let nothing = vec![Offset::Invalid; PARTITIONS as usize];
+    let everything = vec![Offset::Offset(1); PARTITIONS as usize];
+
+    produce(&broker, 0..PARTITIONS as u64);
+    assert_eq!(commit_end(&config), everything);
+    let admin: AdminClient<DefaultClientContext> = broker.client().create().unwrap();
+    let gone = admin.delete_topics(&["t"], &AdminOptions::new()).await;
+    gone.unwrap()[0].as_ref().unwrap();
+    assert_eq!(committed(&config), nothing);
+    produce(&broker, 0..PARTITIONS as u64);
+    assert_eq!(committed(&config), nothing);
+    broker.crash(dir.path(), PARTITIONS);
+    assert_eq!(committed(&config), nothing);
+
+    // Killed in the middle of a deletion: the topic is gone, its offsets are not.
+    assert_eq!(commit_end(&config), everything);
+    std::fs::remove_dir_all(dir.path().join("topics/t")).unwrap();
+    broker.crash(dir.path(), PARTITIONS);
+    produce(&broker, 0..PARTITIONS as u64);
+    assert_eq!(committed(&config), nothing);
 }

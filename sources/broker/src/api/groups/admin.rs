@@ -81,12 +81,18 @@ fn describe_one(group: &Group) -> DescribedGroup {
 }
 
 /// DeleteGroups.
-pub(in crate::api) fn delete(ctx: &Context, request: DeleteGroupsRequest) -> DeleteGroupsResponse {
-    let results = request.groups_names.into_iter().map(|id| {
-        let (code, _) = verdict(ctx.shared.coordinator.delete(&id, ctx.now_ms()));
-        DeletableGroupResult::default()
+pub(in crate::api) async fn delete(
+    ctx: &Context,
+    request: DeleteGroupsRequest,
+) -> DeleteGroupsResponse {
+    let mut results = Vec::with_capacity(request.groups_names.len());
+    for id in request.groups_names {
+        let done = ctx.shared.coordinator.delete(&id, ctx.now_ms());
+        let (code, _) = verdict(ctx.force_offsets(done).await);
+        let result = DeletableGroupResult::default()
             .with_group_id(id)
-            .with_error_code(code)
-    });
-    DeleteGroupsResponse::default().with_results(results.collect())
+            .with_error_code(code);
+        results.push(result);
+    }
+    DeleteGroupsResponse::default().with_results(results)
 }

@@ -1,7 +1,11 @@
 //! OffsetCommit, OffsetFetch and OffsetDelete.
 
+use std::collections::HashMap;
+
 use kafka_protocol::error::ResponseError;
-use kafka_protocol::messages::offset_commit_request::OffsetCommitRequest;
+use kafka_protocol::messages::offset_commit_request::{
+    OffsetCommitRequest, OffsetCommitRequestPartition,
+};
 use kafka_protocol::messages::offset_commit_response::{
     OffsetCommitResponse, OffsetCommitResponsePartition, OffsetCommitResponseTopic,
 };
@@ -18,6 +22,7 @@ use kafka_protocol::messages::offset_fetch_response::{
 use super::super::{Context, text};
 use crate::error::Refusal;
 use crate::offsets::{Committed, GroupOffsets, PartitionName};
+use crate::topics::Topic;
 
 /// The longest note that a commit may carry.
 const MAX_METADATA: usize = 4_096;
@@ -29,44 +34,27 @@ fn code(outcome: &Result<(), Refusal>) -> i16 {
 }
 
 /// OffsetCommit.
-pub(in crate::api) fn commit(ctx: &Context, request: OffsetCommitRequest) -> OffsetCommitResponse {
+pub(in crate::api) async fn commit(
+    ctx: &Context,
+    request: OffsetCommitRequest,
+) -> OffsetCommitResponse {
     let now_ms = ctx.now_ms();
-    let mut committed = Vec::new();
-    let mut refused: Vec<Vec<Option<ResponseError>>> = Vec::new();
-    for topic in &request.topics {
-        let known = ctx.shared.topics.get(&topic.name);
-        let each = topic.partitions.iter().map(|one| {
-            let metadata = one
-                .committed_metadata
-                .as_deref()
-                .unwrap_or_default()
-                .to_owned();
-            if known
-                .as_ref()
-                .and_then(|topic| topic.partition(one.partition_index))
-                .is_none()
-            {
-                return Some(ResponseError::UnknownTopicOrPartition);
+    let mut refused = HashMap::new();
+    let take = || {
+        let mut committed = Vec::new();
+        for topic in &request.topics {
+            let known = ctx.shared.topics.get(&topic.name);
+            for one in &topic.partitions {
+                let name = (topic.name.to_string(), one.partition_index);
+                match check(known.as_deref(), one, now_ms) {
+                    Ok(taken) => committed.push((name, taken)),
+                    Err(error) => drop(refused.insert(name, error)),
+                }
             }
-            if metadata.len() > MAX_METADATA {
-                return Some(ResponseError::OffsetMetadataTooLarge);
-            }
-            let (offset, leader_epoch) = (one.committed_offset, one.committed_leader_epoch);
-            let name = (topic.name.to_string(), one.partition_index);
-            committed.push((
-                name,
-                Committed {
-                    offset,
-                    leader_epoch,
-                    metadata,
-                    at_ms: now_ms,
-                },
-            ));
-            None
-        });
-        refused.push(each.collect());
-    }
-    let check = |group: &mut crate::groups::Group, now| {
+        }
+        committed
+    };
+    let check_member = |group: &mut crate::groups::Group, now| {
         let instance = request.group_instance_id.as_deref();
         group.check_commit(
             now,
@@ -75,22 +63,40 @@ pub(in crate::api) fn commit(ctx: &Context, request: OffsetCommitRequest) -> Off
             request.generation_id_or_member_epoch,
         )
     };
-    let done = code(
-        &ctx.shared
-            .coordinator
-            .commit(&request.group_id, check, committed, now_ms),
-    );
-    let topics = request.topics.iter().zip(refused).map(|(topic, refused)| {
-        let partitions = topic.partitions.iter().zip(refused).map(|(one, refused)| {
+    let coordinator = &ctx.shared.coordinator;
+    let done = coordinator.commit(&request.group_id, check_member, take, now_ms);
+    let done = code(&ctx.force_offsets(done).await);
+    let topics = request.topics.iter().map(|topic| {
+        let partitions = topic.partitions.iter().map(|one| {
+            let refused = refused.get(&(topic.name.to_string(), one.partition_index));
             OffsetCommitResponsePartition::default()
                 .with_partition_index(one.partition_index)
-                .with_error_code(refused.map_or(done, |error| error.code()))
+                .with_error_code(refused.map_or(done, ResponseError::code))
         });
         OffsetCommitResponseTopic::default()
             .with_name(topic.name.clone())
             .with_partitions(partitions.collect())
     });
     OffsetCommitResponse::default().with_topics(topics.collect())
+}
+
+fn check(
+    topic: Option<&Topic>,
+    one: &OffsetCommitRequestPartition,
+    at_ms: i64,
+) -> Result<Committed, ResponseError> {
+    let partition = topic.and_then(|topic| topic.partition(one.partition_index));
+    partition.ok_or(ResponseError::UnknownTopicOrPartition)?;
+    let metadata = one.committed_metadata.as_deref().unwrap_or_default();
+    if metadata.len() > MAX_METADATA {
+        return Err(ResponseError::OffsetMetadataTooLarge);
+    }
+    Ok(Committed {
+        offset: one.committed_offset,
+        leader_epoch: one.committed_leader_epoch,
+        metadata: metadata.to_owned(),
+        at_ms,
+    })
 }
 
 /// What one group is asked for: all it has, or some partitions of some topics.
@@ -201,7 +207,10 @@ fn grouped_topic(
 }
 
 /// OffsetDelete: of a group that nobody is in.
-pub(in crate::api) fn delete(ctx: &Context, request: OffsetDeleteRequest) -> OffsetDeleteResponse {
+pub(in crate::api) async fn delete(
+    ctx: &Context,
+    request: OffsetDeleteRequest,
+) -> OffsetDeleteResponse {
     let each = request.topics.iter().flat_map(|topic| {
         topic
             .partitions
@@ -213,6 +222,7 @@ pub(in crate::api) fn delete(ctx: &Context, request: OffsetDeleteRequest) -> Off
         .shared
         .coordinator
         .forget(&request.group_id, &names, ctx.now_ms());
+    let done = ctx.force_offsets(done).await;
     let topics = request.topics.iter().map(|topic| {
         let partitions = topic.partitions.iter().map(|one| {
             OffsetDeleteResponsePartition::default().with_partition_index(one.partition_index)
