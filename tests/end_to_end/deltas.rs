@@ -85,6 +85,48 @@ fn totals_go_on(end: fn(Node<'_>)) {
     node.stop();
 }
 
+/// A service that is set to send totals where it sent deltas, and two that send both at once.
+#[test]
+fn absolute_values_set_the_total() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let place = Place::new(
+        &folder.path().join("data"),
+        &[
+            ("TIDEGAUGE_STREAM__EPOCH_MS", "50"),
+            ("TIDEGAUGE_STREAM__COMMIT_INTERVAL_MS", "200"),
+        ],
+    );
+    let now = now_ms() - 3 * MINUTE_MS;
+    let at = |step: i64| now + step * SECOND_MS;
+    let mut node = place.start();
+    node.wait("/health", "health", |health| health["status"] == "ok");
+    let producer = Producer::new(place.kafka);
+    for step in 0..3 {
+        send(&producer, "changed", at(step), 1);
+    }
+    settle(&mut node, &producer, at(2));
+    for step in 3..6 {
+        send_sum(&producer, "changed", 2, at(step), 100 + step as i32);
+    }
+    for step in 0..3 {
+        send(&producer, "both", at(2 * step), 1);
+        send_sum(&producer, "both", 2, at(2 * step + 1), 50 + step as i32);
+    }
+    settle(&mut node, &producer, at(5));
+    send(&producer, "changed", at(6), 1);
+    settle(&mut node, &producer, at(6));
+    let totals = node.sql(
+        "default",
+        "SELECT name, value FROM samples ORDER BY name, time",
+    );
+    let both = [1.0, 50.0, 51.0, 51.0, 52.0, 52.0]
+        .map(|total: f64| format!("both_total,{total:?}"));
+    let changed = [1.0, 2.0, 3.0, 103.0, 104.0, 105.0, 106.0];
+    let changed = changed.map(|total: f64| format!("changed_total,{total:?}"));
+    assert_eq!(totals, [&both[..], &changed[..]].concat());
+    node.stop();
+}
+
 /// Waits until all that was sent is committed.
 fn settle(node: &mut Node<'_>, producer: &Producer, newest: i64) {
     producer.flush();
@@ -96,8 +138,14 @@ fn settle(node: &mut Node<'_>, producer: &Producer, newest: i64) {
 
 /// One delta as the Collector's `otlp_json` writes it.
 fn send(producer: &Producer, name: &str, time: i64, delta: i32) {
-    let point = json!({"timeUnixNano": format!("{time}000000"), "asDouble": delta});
-    let sum = json!({"aggregationTemporality": 1, "isMonotonic": true, "dataPoints": [point]});
+    send_sum(producer, name, 1, time, delta);
+}
+
+/// One point of a sum whose temporality is 1 (delta) or 2 (cumulative).
+fn send_sum(producer: &Producer, name: &str, temporality: i32, time: i64, value: i32) {
+    let point = json!({"timeUnixNano": format!("{time}000000"), "asDouble": value});
+    let sum =
+        json!({"aggregationTemporality": temporality, "isMonotonic": true, "dataPoints": [point]});
     let metrics = json!([{"name": name, "sum": sum}]);
     let body = json!({"resourceMetrics": [{"scopeMetrics": [{"metrics": metrics}]}]}).to_string();
     producer.send_to("metrics", 0, "default", "application/json", body.as_bytes());

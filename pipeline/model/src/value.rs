@@ -5,8 +5,8 @@ use std::cmp::Ordering;
 /// The bit pattern of a stale marker, as Prometheus puts it on the wire.
 pub const STALE: u64 = 0x7ff0_0000_0000_0002;
 
-/// The one bit pattern of "not a number" that leaves a decoder.
-const NAN: u64 = 0x7ff8_0000_0000_0001;
+/// The one bit pattern of "not a number" that leaves a decoder: the one that engines compare with.
+const NAN: u64 = 0x7ff8_0000_0000_0000;
 
 /// A stale marker: the series ended here.
 ///

@@ -58,6 +58,23 @@ async fn a_folder_keeps_what_is_put_and_creates_once() {
 }
 
 #[tokio::test]
+async fn an_object_that_was_cut_short_is_told_at_once() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = folder_store(folder.path()).objects;
+    let path = Path::from("samples/a.parquet");
+    store
+        .put(&path, PutPayload::from_static(b"half"))
+        .await
+        .expect("a folder");
+    let read = store.get_ranges(&path, &[0..2, 6..8]);
+    let read = tokio::time::timeout(std::time::Duration::from_secs(5), read).await;
+    let said = read
+        .expect("it is not asked again")
+        .expect_err("it has 4 bytes");
+    assert!(said.to_string().contains("cut it short"), "{said}");
+}
+
+#[tokio::test]
 async fn of_many_that_create_one_wins() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = DurableFolder::open(folder.path(), true).expect("a folder");

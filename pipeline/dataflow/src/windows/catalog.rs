@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use tidegauge_model::{DAY_MS, Definition, Metadata, Series, SeriesId, SeriesSeen};
 
 use crate::coarse::{self, NONE_OPEN, OpenWindows};
@@ -34,6 +34,8 @@ pub(super) struct State {
     /// The last committed value of an earlier life: where the total goes on if the series turns out
     /// to be one of deltas, which only its definition tells.
     pub(super) resume_total: f64,
+    /// Whether a producer has sent absolute values of it.
+    absolute: bool,
     pub(super) coarse: OpenWindows,
 }
 
@@ -47,6 +49,11 @@ pub(super) struct Catalog {
     /// Dense numbers in file order, and each one's place in it.
     order: Vec<u32>,
     rank: Vec<u32>,
+    /// Dense numbers of series of which some producers send deltas and others absolute values, or the same
+    /// one now this and now that; and the (source, local) whose values are deltas.
+    mixed: HashSet<u32>,
+    deltas: HashSet<(u32, u32)>,
+    turned: Vec<u32>,
     /// How many coarse tiers there are.
     coarse: usize,
     /// The time that an unknown series may have been sealed up to.
@@ -69,6 +76,9 @@ impl Catalog {
             locals: HashMap::new(),
             order: Vec::new(),
             rank: Vec::new(),
+            mixed: HashSet::new(),
+            deltas: HashSet::new(),
+            turned: Vec::new(),
             coarse,
             floor,
             changed: Vec::new(),
@@ -88,12 +98,44 @@ impl Catalog {
             locals.resize(local + 1, REFUSED);
         }
         locals[local] = *dense.as_ref().unwrap_or(&REFUSED);
+        if let Ok(dense) = dense {
+            self.note_kind((source, definition.local), dense, definition.delta);
+        }
         dense
+    }
+
+    fn note_kind(&mut self, local: (u32, u32), dense: u32, delta: bool) {
+        let state = &mut self.states[dense as usize];
+        if delta {
+            self.deltas.insert(local);
+        } else {
+            self.deltas.remove(&local);
+            state.absolute = true;
+        }
+        if state.absolute && state.total.is_some() && self.mixed.insert(dense) && delta {
+            self.turned.push(dense);
+        }
+    }
+
+    /// Series that have had absolute values only until now: those logged are that, too.
+    pub(super) fn take_turned(&mut self) -> Vec<u32> {
+        std::mem::take(&mut self.turned)
+    }
+
+    /// Whether any series has values of both kinds, which must then be told apart.
+    pub(super) fn has_mixed(&self) -> bool {
+        !self.mixed.is_empty()
+    }
+
+    /// Whether values of this local number are absolute though its series has a running total.
+    pub(super) fn sets_total(&self, source: u32, local: u32, dense: u32) -> bool {
+        self.mixed.contains(&dense) && !self.deltas.contains(&(source, local))
     }
 
     /// Forgets what the numbers of `source` stood for.
     pub(super) fn forget(&mut self, source: u32) {
         self.locals.remove(&source);
+        self.deltas.retain(|(of, _)| *of != source);
     }
 
     /// The number of `series`, given now if it is new.
@@ -131,6 +173,7 @@ impl Catalog {
             total: delta.then_some(0.0),
             total_time: i64::MIN,
             resume_total: 0.0,
+            absolute: false,
             coarse: coarse::none(self.coarse),
         });
         Ok(dense)
@@ -219,6 +262,9 @@ impl Catalog {
         {
             *local = renumbered[*local as usize];
         }
+        let mixed = std::mem::take(&mut self.mixed).into_iter();
+        let mixed = mixed.map(|dense| renumbered[dense as usize]);
+        self.mixed = mixed.filter(|dense| *dense != REFUSED).collect();
         self.order.clear();
         self.rank.clear();
         Some(renumbered)

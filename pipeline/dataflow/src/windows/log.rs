@@ -15,7 +15,7 @@ pub(super) struct Log {
 /// A log sorted by the rank of its series; samples of one series are in order of arrival.
 #[derive(Debug, Default)]
 pub(super) struct Sorted {
-    /// Where the run of each rank ends; it begins where the one before ends.
+    /// Where the run of each rank ends; it begins where the one before ends. Empty for an empty log.
     ends: Vec<u32>,
     pub(super) time: Vec<i64>,
     pub(super) value: Vec<f64>,
@@ -35,12 +35,39 @@ impl Log {
         }
     }
 
+    pub(super) fn push(&mut self, series: u32, time: i64, value: f64) {
+        self.series.push(series);
+        self.time.push(time);
+        self.value.push(value);
+    }
+
+    /// Moves the samples of one series to another log.
+    pub(super) fn hand_over(&mut self, series: u32, to: &mut Self) {
+        let mut kept = 0;
+        for at in 0..self.len() {
+            if self.series[at] == series {
+                to.push(series, self.time[at], self.value[at]);
+            } else {
+                self.series.swap(kept, at);
+                self.time.swap(kept, at);
+                self.value.swap(kept, at);
+                kept += 1;
+            }
+        }
+        self.series.truncate(kept);
+        self.time.truncate(kept);
+        self.value.truncate(kept);
+    }
+
     pub(super) const fn len(&self) -> usize {
         self.time.len()
     }
 
     /// Empties the log into runs by rank: a stable counting sort, two passes over the samples.
     pub(super) fn sort(&mut self, rank: &[u32]) -> Sorted {
+        if self.time.is_empty() {
+            return Sorted::default();
+        }
         let mut ends = vec![0_u32; rank.len() + 1];
         for &series in &self.series {
             ends[rank[series as usize] as usize + 1] += 1;
@@ -73,6 +100,9 @@ impl Log {
 impl Sorted {
     /// The rows of the series of `rank`.
     pub(super) fn rows(&self, rank: usize) -> std::ops::Range<usize> {
+        if self.ends.is_empty() {
+            return 0..0;
+        }
         let start = if rank == 0 { 0 } else { self.ends[rank - 1] };
         start as usize..self.ends[rank] as usize
     }
@@ -102,23 +132,5 @@ impl Sorted {
         self.time.truncate(self.kept);
         self.value.truncate(self.kept);
         (self.time, self.value)
-    }
-}
-
-impl Log {
-    /// Drops the samples from `from` on whose series is refused.
-    pub(super) fn drop_refused(&mut self, from: usize) {
-        let mut kept = from;
-        for at in from..self.len() {
-            if self.series[at] != super::REFUSED {
-                self.series.swap(kept, at);
-                self.time.swap(kept, at);
-                self.value.swap(kept, at);
-                kept += 1;
-            }
-        }
-        self.series.truncate(kept);
-        self.time.truncate(kept);
-        self.value.truncate(kept);
     }
 }

@@ -30,6 +30,8 @@ pub(crate) struct Windows {
     log: Log,
     /// Those of them past their epoch's future cutoff.
     quarantine: Log,
+    /// Those that are absolute though their series has a running total.
+    absolute: Log,
     carry: Carry,
     /// Windows with end ≤ this are closed and their rows written.
     closed: Option<i64>,
@@ -73,6 +75,7 @@ impl Windows {
             catalog: Catalog::new(coarse.len(), floor),
             log: Log::with_room(settings.in_flight_bytes / SAMPLE_BYTES),
             quarantine: Log::default(),
+            absolute: Log::default(),
             carry: Carry::default(),
             closed: recovered.watermark,
             touched: recovered.touched.iter().copied().collect(),
@@ -101,28 +104,48 @@ impl Windows {
                 self.colliding.insert(local, definition.series.clone());
             }
         }
+        for dense in self.catalog.take_turned() {
+            self.log.hand_over(dense, &mut self.absolute);
+        }
         let locals = self.catalog.locals(batch.source);
         let log = if batch.quarantined {
             &mut self.quarantine
         } else {
             &mut self.log
         };
-        let is_refused = |local: &u32| locals[*local as usize] == REFUSED;
-        let any_refused = batch.series.iter().any(is_refused);
-        if any_refused {
-            let refused = collisions(&self.colliding, locals, &batch);
-            self.refused += refused.len() as u64;
-            self.rejects.extend(refused);
-        }
         let before = log.len();
         log.series
             .extend(batch.series.iter().map(|&local| locals[local as usize]));
-        log.time.extend_from_slice(&batch.time);
-        log.value.extend_from_slice(&batch.value);
-        if any_refused {
-            log.drop_refused(before);
+        if log.series[before..].contains(&REFUSED) || self.catalog.has_mixed() {
+            log.series.truncate(before);
+            self.absorb_each(&batch);
+        } else {
+            log.time.extend_from_slice(&batch.time);
+            log.value.extend_from_slice(&batch.value);
         }
         self.rejects.extend(batch.rejects);
+    }
+
+    /// Logs samples of which some may be refused, or belong to another log than the rest.
+    fn absorb_each(&mut self, batch: &Batch) {
+        let samples = batch.series.iter().zip(&batch.time).zip(&batch.value);
+        for ((&local, &time), &value) in samples {
+            let dense = self.catalog.locals(batch.source)[local as usize];
+            if dense == REFUSED {
+                let series = self.colliding.get(&(batch.source, local));
+                self.refused += 1;
+                self.rejects.push(collision(series, batch, time, value));
+                continue;
+            }
+            let log = if batch.quarantined {
+                &mut self.quarantine
+            } else if self.catalog.sets_total(batch.source, local, dense) {
+                &mut self.absolute
+            } else {
+                &mut self.log
+            };
+            log.push(dense, time, value);
+        }
     }
 
     /// Forgets a source that has ended. While its clock stood here, no series could leave.
@@ -133,25 +156,84 @@ impl Windows {
     }
 }
 
-/// The samples of series that were refused, as rejects.
-fn collisions(
-    colliding: &BTreeMap<(u32, u32), Series>,
-    locals: &[u32],
-    batch: &Batch,
-) -> Vec<Reject> {
-    let samples = batch.series.iter().zip(&batch.time).zip(&batch.value);
-    let refused = samples.filter(|((local, _), _)| locals[**local as usize] == REFUSED);
-    let reject = |((&local, &time), &value): ((&u32, &i64), &f64)| {
-        let series = colliding.get(&(batch.source, local));
-        Reject {
-            tenant: series.map_or("", Series::tenant).into(),
-            partition: batch.partition.clone(),
-            offset: -1,
-            time,
-            reason: RejectReason::SeriesCollision,
-            detail: format!("{value} at {time} of {series:?}: another series has its 64-bit id"),
-            bytes: Vec::new(),
+/// A sample of a series that was refused.
+fn collision(series: Option<&Series>, batch: &Batch, time: i64, value: f64) -> Reject {
+    Reject {
+        tenant: series.map_or("", Series::tenant).into(),
+        partition: batch.partition.clone(),
+        offset: -1,
+        time,
+        reason: RejectReason::SeriesCollision,
+        detail: format!("{value} at {time} of {series:?}: another series has its 64-bit id"),
+        bytes: Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tidegauge_model::{Definition, Limits, Partition};
+
+    /// `samples` of one series, whose number in source `source` is 0.
+    fn batch(source: u32, delta: bool, samples: &[(i64, f64)]) -> Batch {
+        let partition = Partition {
+            topic: "metrics".into(),
+            index: 0,
+        };
+        let labels = &mut Vec::new();
+        let series = Series::new("t", "sum_total", labels, &Limits::default()).expect("valid");
+        let mut batch = Batch::new(0, source, &partition, 0);
+        batch.definitions.push(Definition {
+            local: 0,
+            series,
+            metadata: std::sync::Arc::default(),
+            delta,
+        });
+        for &(time, value) in samples {
+            batch.push(0, time, value);
         }
-    };
-    refused.map(reject).collect()
+        batch
+    }
+
+    /// What seals bring of one series, in order of time.
+    fn sealed(windows: &mut Windows) -> Vec<(i64, f64)> {
+        let (sealed, _) = windows.seal(None);
+        let runs = [sealed.samples, sealed.overlay].into_iter();
+        let rows = runs.flat_map(|runs| std::iter::zip(runs.time, runs.value));
+        let mut rows: Vec<_> = rows.collect();
+        rows.sort_by_key(|row| row.0);
+        rows
+    }
+
+    #[test]
+    fn an_absolute_value_sets_the_total_whichever_came_first() {
+        let absolute = || batch(0, false, &[(1, 40.0), (4, 50.0)]);
+        let deltas = || batch(1, true, &[(2, 1.0), (3, 1.0), (5, 1.0)]);
+        let expected = [(1, 40.0), (2, 41.0), (3, 42.0), (4, 50.0), (5, 51.0)];
+        for batches in [[absolute(), deltas()], [deltas(), absolute()]] {
+            let mut windows = Windows::new(&Settings::default(), Recovered::default());
+            batches.into_iter().for_each(|batch| windows.absorb(batch));
+            assert_eq!(sealed(&mut windows), expected);
+            windows.absorb(batch(1, true, &[(6, 1.0)]));
+            windows.absorb(batch(0, false, &[(7, 60.0)]));
+            assert_eq!(sealed(&mut windows), [(6, 52.0), (7, 60.0)]);
+        }
+    }
+
+    #[test]
+    fn deltas_past_the_cutoff_are_rejects_and_in_no_total() {
+        let mut windows = Windows::new(&Settings::default(), Recovered::default());
+        windows.absorb(batch(0, true, &[(1, 3.0)]));
+        let mut ahead = batch(0, true, &[(1_000_000, 5.0)]);
+        ahead.quarantined = true;
+        windows.absorb(ahead);
+        let (first, _) = windows.seal(None);
+        assert_eq!(
+            (first.samples.value, first.overlay.value),
+            (vec![3.0], vec![])
+        );
+        assert_eq!(first.rejects[0].reason, RejectReason::FutureDelta);
+        windows.absorb(batch(0, true, &[(2, 4.0)]));
+        assert_eq!(sealed(&mut windows), [(2, 7.0)]);
+    }
 }

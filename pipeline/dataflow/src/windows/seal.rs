@@ -19,6 +19,8 @@ struct Scratch {
     overlay_value: Vec<f64>,
     open_time: Vec<i64>,
     open_value: Vec<f64>,
+    absolute_time: Vec<i64>,
+    absolute_value: Vec<f64>,
 }
 
 impl Windows {
@@ -30,12 +32,14 @@ impl Windows {
         let order = order.to_vec();
         let mut sorted = self.log.sort(rank);
         let quarantined = self.quarantine.sort(rank);
+        let absolute = self.absolute.sort(rank);
         // Nothing before the watermark's minute stays open.
         let base = watermark.map_or_else(
             || {
                 sorted
                     .time
                     .iter()
+                    .chain(&absolute.time)
                     .copied()
                     .chain(self.carry.first())
                     .min()
@@ -51,7 +55,9 @@ impl Windows {
             let state = &mut self.catalog.states[dense];
             let rows = sorted.rows(place);
             let ahead = quarantined.rows(place);
-            if rows.is_empty() && ahead.is_empty() && carry.is_empty(dense) && state.idle() {
+            let totals = absolute.rows(place);
+            let none_came = rows.is_empty() && ahead.is_empty() && totals.is_empty();
+            if none_came && carry.is_empty(dense) && state.idle() {
                 continue;
             }
             let mut pass = Pass {
@@ -63,11 +69,14 @@ impl Windows {
             scratch.open_time.clear();
             scratch.open_value.clear();
             carry.read(dense, &mut scratch.open_time, &mut scratch.open_value);
-            if !rows.is_empty() || !ahead.is_empty() {
+            if !none_came {
                 state.last_used = clock;
-                let columns = (&sorted.time[rows.clone()], &sorted.value[rows.clone()]);
-                let ahead = (&quarantined.time[ahead.clone()], &quarantined.value[ahead]);
-                match pass.samples(state, columns, ahead, &mut scratch) {
+                let came = Came {
+                    rows: (&sorted.time[rows.clone()], &sorted.value[rows.clone()]),
+                    ahead: (&quarantined.time[ahead.clone()], &quarantined.value[ahead]),
+                    absolute: (&absolute.time[totals.clone()], &absolute.value[totals]),
+                };
+                match pass.samples(state, came, &mut scratch) {
                     Main::AsTheyLie(from) => sorted.keep(rows.start + from..rows.end),
                     Main::Settled(from) => {
                         sorted.keep_instead(&scratch.time[from..], &scratch.value[from..]);
@@ -224,6 +233,16 @@ enum Main {
     Settled(usize),
 }
 
+/// What came of one series, in order of arrival.
+#[derive(Clone, Copy)]
+struct Came<'a> {
+    rows: Rows<'a>,
+    /// Past the future cutoff of their epoch.
+    ahead: Rows<'a>,
+    /// Of a series with a running total, which they set.
+    absolute: Rows<'a>,
+}
+
 /// One series' turn.
 struct Pass<'a> {
     closed: Option<i64>,
@@ -235,13 +254,7 @@ struct Pass<'a> {
 impl Pass<'_> {
     /// Notes the new samples of the series, says which of them are main rows, and leaves those of open
     /// windows, joined with the carried ones and settled, in `scratch.open_*`.
-    fn samples(
-        &mut self,
-        state: &mut State,
-        rows: Rows<'_>,
-        ahead: Rows<'_>,
-        scratch: &mut Scratch,
-    ) -> Main {
+    fn samples(&mut self, state: &mut State, came: Came<'_>, scratch: &mut Scratch) -> Main {
         let Scratch {
             time,
             value,
@@ -249,16 +262,22 @@ impl Pass<'_> {
             overlay_value,
             open_time,
             open_value,
+            absolute_time,
+            absolute_value,
         } = scratch;
-        let (mut times, mut values) = rows;
-        let ahead = self.refuse_deltas(state, ahead);
+        let (mut times, mut values) = came.rows;
+        let ahead = self.refuse_deltas(state, came.ahead);
+        refill(absolute_time, came.absolute.0);
+        refill(absolute_value, came.absolute.1);
+        self.out.duplicate += settle_run(absolute_time, absolute_value) as u64;
+        let absolute = (&**absolute_time, &**absolute_value);
         let mut main: fn(usize) -> Main = Main::AsTheyLie;
         // Nearly every run ascends as it came and is used where it lies.
         if state.total.is_some() || !times.is_sorted_by(|a, b| a < b) {
             refill(time, times);
             refill(value, values);
             self.out.duplicate += settle_run(time, value) as u64;
-            self.accumulate(state, time, value);
+            self.accumulate(state, absolute, time, value);
             (times, values) = (time, value);
             main = Main::Settled;
         }
@@ -266,9 +285,11 @@ impl Pass<'_> {
         let sealed_before = state.maybe_repeated(&times[sealed_before..]) + sealed_before;
         refill(overlay_time, &times[..sealed_before]);
         refill(overlay_value, &values[..sealed_before]);
-        if !ahead.0.is_empty() {
-            overlay_time.extend_from_slice(ahead.0);
-            overlay_value.extend_from_slice(ahead.1);
+        if !ahead.0.is_empty() || !absolute.0.is_empty() {
+            for (time, value) in [ahead, absolute] {
+                overlay_time.extend_from_slice(time);
+                overlay_value.extend_from_slice(value);
+            }
             self.out.duplicate += settle_run(overlay_time, overlay_value) as u64;
             self.out.dirty(ahead.0);
             state.note_ahead(ahead.0);
@@ -292,10 +313,12 @@ impl Pass<'_> {
         let closed_until = self
             .closed
             .map_or(i64::MIN, |closed| floor(closed, MINUTE_MS));
-        let in_closed = times.partition_point(|&at| at < closed_until);
-        self.out.dirty(&times[..in_closed]);
-        open_time.extend_from_slice(&times[in_closed..]);
-        open_value.extend_from_slice(&values[in_closed..]);
+        for (times, values) in [(times, values), absolute] {
+            let in_closed = times.partition_point(|&at| at < closed_until);
+            self.out.dirty(&times[..in_closed]);
+            open_time.extend_from_slice(&times[in_closed..]);
+            open_value.extend_from_slice(&values[in_closed..]);
+        }
         self.out.duplicate += settle_run(open_time, open_value) as u64;
         main(sealed_before)
     }
@@ -315,8 +338,15 @@ impl Pass<'_> {
     /// Turns deltas, ascending in time, into running totals. A delta at or before the series'
     /// newest total has no row of its own: that total is written once more with it, and as the greater
     /// of two values counts, holds it from then on, also for who starts from what is written. Totals
-    /// before it stay as they are, so the delta is put down as a reject.
-    fn accumulate(&mut self, state: &mut State, time: &mut Vec<i64>, value: &mut Vec<f64>) {
+    /// before it stay as they are, so the delta is put down as a reject. Absolute values of the series
+    /// are totals themselves: deltas after one go on from it.
+    fn accumulate(
+        &mut self,
+        state: &mut State,
+        absolute: Rows<'_>,
+        time: &mut Vec<i64>,
+        value: &mut Vec<f64>,
+    ) {
         let Some(total) = &mut state.total else {
             return;
         };
@@ -326,18 +356,26 @@ impl Pass<'_> {
             let reject = Refused::Late.reject(&state.series, at, delta);
             self.out.sealed.rejects.push(reject);
         }
-        let before = *total;
-        for value in value.iter_mut().filter(|value| !is_stale(**value)) {
+        let (before, before_time) = (*total, state.total_time);
+        let (absolute_time, absolute_value) = absolute;
+        let set = std::iter::zip(absolute_time, absolute_value);
+        let mut set = set
+            .filter(|(at, value)| **at > before_time && !is_stale(**value))
+            .peekable();
+        for (at, value) in std::iter::zip(&*time, &mut *value).filter(|(_, it)| !is_stale(**it)) {
+            while let Some((_, absolute)) = set.next_if(|(set_at, _)| *set_at < at) {
+                *total = *absolute;
+            }
             *total += *value;
             *value = *total;
+            state.total_time = *at;
+        }
+        if let Some((at, absolute)) = set.last() {
+            (*total, state.total_time) = (*absolute, *at);
         }
         if late > 0 {
-            time.insert(0, state.total_time);
+            time.insert(0, before_time);
             value.insert(0, before);
-        }
-        let mut totals = time.iter().zip(&*value);
-        if let Some((&newest, _)) = totals.rfind(|(_, value)| !is_stale(**value)) {
-            state.total_time = newest;
         }
     }
 

@@ -152,6 +152,30 @@ impl Retrying {
         }
     }
 
+    /// A read up to `end`. Of an object that ends before there is no more to come: it is not asked again.
+    async fn up_to<T>(
+        &self,
+        end: u64,
+        at: &Path,
+        read: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        match read.await {
+            Err(error) if end > 0 && is_passing(&error) => match self.inner.head(at).await {
+                Ok(found) if found.size < end => Err(Error::Precondition {
+                    path: at.to_string(),
+                    source: format!(
+                        "it has {} bytes and had at least {end}: something outside has cut it short; bring it back \
+                         from a copy",
+                        found.size
+                    )
+                    .into(),
+                }),
+                _ => Err(error),
+            },
+            answer => answer,
+        }
+    }
+
     fn report_failure(&self, what: &str, path: &Path, failures: u32, error: &Error) {
         self.health.failed(self.clock.now_ms(), error.to_string());
         // The first and then ever more rarely: an outage of an hour is a dozen lines.
@@ -255,16 +279,18 @@ impl ObjectStore for Retrying {
                 }
             }
         };
-        let bytes = match &options.range {
-            Some(GetRange::Bounded(range)) => range.end.saturating_sub(range.start),
-            Some(GetRange::Suffix(bytes)) => *bytes,
-            _ => 0,
+        let (bytes, end) = match &options.range {
+            Some(GetRange::Bounded(range)) => (range.end.saturating_sub(range.start), range.end),
+            Some(GetRange::Suffix(bytes)) => (*bytes, 0),
+            _ => (0, 0),
         };
+        let get = || self.up_to(end, at, get());
         self.retried_carrying(bytes, "get", at, get).await
     }
 
     async fn get_ranges(&self, at: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
-        let get = || self.inner.get_ranges(at, ranges);
+        let end = ranges.iter().map(|range| range.end).max().unwrap_or(0);
+        let get = || self.up_to(end, at, self.inner.get_ranges(at, ranges));
         let bytes = ranges.iter().map(|range| range.end - range.start).sum();
         self.retried_carrying(bytes, "get ranges", at, get).await
     }
