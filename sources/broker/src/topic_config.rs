@@ -51,7 +51,7 @@ pub(crate) struct Described {
 }
 
 /// Kafka's numbers for the types of configuration values.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ValueKind {
     Boolean = 1,
     String = 2,

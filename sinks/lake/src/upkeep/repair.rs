@@ -6,7 +6,6 @@
 //! that were set when it began, and holds one series in memory at a time.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use tidegauge_model::{HOUR_MS, MINUTE_MS, Rollup, Tier, Window, floor};
 use tidegauge_tables::{DataFile, FileChanges, FileKind, LakeState, Table};

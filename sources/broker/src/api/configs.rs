@@ -237,6 +237,10 @@ fn apply(
         Some(list) => list.clone(),
         None => default(in_effect, &key),
     };
+    if matches!(change.config_operation, 2 | 3) && is_single(in_effect, &key) {
+        let why = format!("{key} is no list: it can't be appended to or subtracted from");
+        return Err(Refusal::new(ResponseError::InvalidConfig, why));
+    }
     match change.config_operation {
         0 => drop(set.insert(key, new)),
         1 => drop(set.remove(&key)),
@@ -258,6 +262,12 @@ fn apply(
         }
     }
     Ok(())
+}
+
+/// Whether a key holds one value and no list.
+fn is_single(in_effect: &TopicConfig, key: &str) -> bool {
+    let mut known = in_effect.describe().into_iter();
+    known.any(|known| known.name == key && known.kind != ValueKind::List)
 }
 
 /// The value of a key that is not set on the topic; nothing where the key has no effect here.
@@ -297,5 +307,17 @@ mod tests {
         assert_eq!(changed(Some("compact"), APPEND, "compact"), "compact");
         let both = Some("compact, delete");
         assert_eq!(changed(both, SUBTRACT, "compact"), "delete");
+    }
+
+    #[test]
+    fn a_single_value_takes_nothing_more() {
+        let in_effect = TopicConfig::new(&Settings::default(), BTreeMap::new()).unwrap();
+        let change = AlterableConfig::default()
+            .with_name(text("retention.ms"))
+            .with_config_operation(APPEND)
+            .with_value(Some(text("5")));
+        let mut set = BTreeMap::new();
+        assert!(apply(&in_effect, &mut set, &change).is_err());
+        assert!(set.is_empty());
     }
 }
