@@ -184,9 +184,15 @@ fn what_no_broker_took_goes_out_with_the_next_start() {
     assert!(expected.is_subset(&seen), "{expected:?} {seen:?}");
 }
 
-/// Answers each request with what `status` says for its number, and keeps what was taken.
+const TAKEN: &str = r#"{"status":"ok","accepted":1,"rejected":0,"errors":[]}"#;
+const UNREADABLE: &str = r#"{"status":"error","accepted":0,"rejected":1,"errors":[]}"#;
+/// Of a tenant that the gateway does not take, too.
+const UNSEEN: &str = r#"{"status":"error","accepted":0,"rejected":0,"errors":[]}"#;
+
+/// Answers each request with what `say` says for its number, and keeps what was taken.
+/// Redirections lead to a page that has never heard of samples.
 fn gateway(
-    status: impl Fn(usize) -> StatusCode + Send + Sync + 'static,
+    say: impl Fn(usize) -> (StatusCode, &'static str) + Send + Sync + 'static,
 ) -> (tokio::runtime::Runtime, String, Arc<Mutex<Vec<Vec<u8>>>>) {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
@@ -194,13 +200,13 @@ fn gateway(
         .build()
         .expect("a runtime");
     let taken = Arc::new(Mutex::new(Vec::new()));
-    let (kept, number, status) = (
+    let (kept, number, say) = (
         Arc::clone(&taken),
         Arc::new(AtomicUsize::new(0)),
-        Arc::new(status),
+        Arc::new(say),
     );
     let handler = move |headers: HeaderMap, body: Bytes| {
-        let status = status(number.fetch_add(1, Ordering::Relaxed));
+        let (status, body_told) = say(number.fetch_add(1, Ordering::Relaxed));
         assert_eq!(
             (&headers["content-encoding"], &headers["tenant"]),
             (
@@ -208,19 +214,18 @@ fn gateway(
                 &"acme".parse().expect("text")
             )
         );
-        if status.is_success() {
+        if body_told == TAKEN {
             let json = zstd::decode_all(&*body).expect("zstd");
             kept.lock().expect("not poisoned").push(json);
         }
         async move {
-            (
-                status,
-                [("retry-after", "0")],
-                r#"{"status":"ok","rejected":0}"#,
-            )
+            let headers = [("retry-after", "0"), ("location", "/moved")];
+            (status, headers, body_told)
         }
     };
-    let app = axum::Router::new().route("/api/v1/metrics", axum::routing::post(handler));
+    let app = axum::Router::new()
+        .route("/api/v1/metrics", axum::routing::post(handler))
+        .route("/moved", axum::routing::any(async || "please log in"));
     let listener = runtime
         .block_on(tokio::net::TcpListener::bind("127.0.0.1:0"))
         .expect("a port");
@@ -234,9 +239,9 @@ fn a_gateway_that_is_busy_at_first_gets_everything_in_order() {
     let dir = tempfile::tempdir().expect("a directory");
     let (_runtime, url, taken) = gateway(|number| {
         if number < 3 {
-            StatusCode::SERVICE_UNAVAILABLE
+            (StatusCode::SERVICE_UNAVAILABLE, UNSEEN)
         } else {
-            StatusCode::ACCEPTED
+            (StatusCode::ACCEPTED, TAKEN)
         }
     });
     let agent = start(settings(&url, dir.path()), 1000);
@@ -254,9 +259,9 @@ fn what_a_gateway_refuses_is_counted_and_does_not_block() {
     let dir = tempfile::tempdir().expect("a directory");
     let (_runtime, url, taken) = gateway(|number| {
         if number == 1 {
-            StatusCode::BAD_REQUEST
+            (StatusCode::BAD_REQUEST, UNREADABLE)
         } else {
-            StatusCode::ACCEPTED
+            (StatusCode::ACCEPTED, TAKEN)
         }
     });
     let agent = start(settings(&url, dir.path()), 1000);
@@ -267,4 +272,24 @@ fn what_a_gateway_refuses_is_counted_and_does_not_block() {
     let loads = times(&taken.lock().expect("not poisoned"), "node_load1");
     assert_eq!(loads.len() as u64, stats.scrapes - 1);
     assert!(!loads.contains(&1001), "{loads:?}");
+}
+
+#[test]
+fn what_no_gateway_has_taken_is_kept() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (_runtime, url, taken) = gateway(|number| match number {
+        0 => (StatusCode::OK, "please log in"),
+        1 => (StatusCode::FOUND, ""),
+        2 => (StatusCode::TEMPORARY_REDIRECT, ""),
+        3 => (StatusCode::BAD_REQUEST, UNSEEN),
+        4 => (StatusCode::BAD_REQUEST, "Bad Request"),
+        _ => (StatusCode::ACCEPTED, TAKEN),
+    });
+    let agent = start(settings(&url, dir.path()), 1000);
+    wait("delivery", || agent.stats().delivered_samples > 50);
+    let stats = agent.stop();
+    assert_eq!((stats.delivery_failures, stats.refused_samples), (5, 0));
+    let loads = times(&taken.lock().expect("not poisoned"), "node_load1");
+    let expected: Vec<i64> = (1000..1000 + i64::try_from(stats.scrapes).expect("few")).collect();
+    assert_eq!(loads, expected);
 }
