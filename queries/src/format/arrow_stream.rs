@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
+use arrow::datatypes::{DataType, FieldRef, Fields, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::ipc::writer::StreamWriter;
 
@@ -16,7 +16,7 @@ pub(super) struct ArrowStream {
 
 impl ArrowStream {
     pub(super) fn new(schema: &SchemaRef) -> Result<Self, ArrowError> {
-        let fields: Vec<Field> = schema.fields().iter().map(plain).collect();
+        let fields: Fields = schema.fields().iter().map(plain).collect();
         let schema = Arc::new(Schema::new(fields));
         let writer = StreamWriter::try_new(Vec::new(), &schema)?;
         Ok(Self { schema, writer })
@@ -41,10 +41,23 @@ impl ArrowStream {
     }
 }
 
-fn plain(field: &FieldRef) -> Field {
-    match field.data_type() {
-        DataType::Utf8View => Field::new(field.name(), DataType::Utf8, field.is_nullable()),
-        DataType::BinaryView => Field::new(field.name(), DataType::Binary, field.is_nullable()),
-        _ => field.as_ref().clone(),
+fn plain(field: &FieldRef) -> FieldRef {
+    let plain_type = plain_type(field.data_type());
+    Arc::new(field.as_ref().clone().with_data_type(plain_type))
+}
+
+fn plain_type(data_type: &DataType) -> DataType {
+    match data_type {
+        DataType::Utf8View => DataType::Utf8,
+        DataType::BinaryView => DataType::Binary,
+        DataType::List(item) => DataType::List(plain(item)),
+        DataType::LargeList(item) => DataType::LargeList(plain(item)),
+        DataType::FixedSizeList(item, size) => DataType::FixedSizeList(plain(item), *size),
+        DataType::Struct(fields) => DataType::Struct(fields.iter().map(plain).collect()),
+        DataType::Map(entries, sorted) => DataType::Map(plain(entries), *sorted),
+        DataType::Dictionary(key, value) => {
+            DataType::Dictionary(key.clone(), Box::new(plain_type(value)))
+        }
+        other => other.clone(),
     }
 }

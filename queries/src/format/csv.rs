@@ -6,7 +6,9 @@ use arrow::array::{Array, ArrayRef, RecordBatch, StringBuilder};
 use arrow::csv::WriterBuilder;
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use arrow::error::ArrowError;
-use arrow::json::writer::{EncoderOptions, make_encoder};
+use arrow::json::writer::make_encoder;
+
+use super::json;
 
 /// The head line comes before the first row.
 pub(super) struct Csv {
@@ -67,7 +69,7 @@ fn flat(column: &ArrayRef, field: &FieldRef) -> Result<ArrayRef, ArrowError> {
     if !column.data_type().is_nested() {
         return Ok(Arc::clone(column));
     }
-    let options = EncoderOptions::default();
+    let options = json::options();
     let mut encoder = make_encoder(field, column, &options)?;
     let mut texts = StringBuilder::new();
     for row in 0..column.len() {

@@ -1,22 +1,44 @@
 //! Rows as JSON objects.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, Float64Array, RecordBatch};
-use arrow::datatypes::{DataType, FieldRef, Float64Type};
+use arrow::array::{Array, ArrowPrimitiveType, AsArray, PrimitiveArray, RecordBatch};
+use arrow::datatypes::{DataType, FieldRef, Float16Type, Float32Type, Float64Type, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::json::writer::{
     Encoder, EncoderFactory, EncoderOptions, JsonArray, LineDelimited, NullableEncoder, Writer,
     WriterBuilder,
 };
+use serde::Serialize;
 
 use super::error_object;
 use crate::error::QueryError;
+
+/// How values are written, in JSON and wherever else values are JSON.
+pub(super) fn options() -> EncoderOptions {
+    EncoderOptions::default()
+        .with_explicit_nulls(true)
+        .with_encoder_factory(Arc::new(Numbers))
+}
 
 fn builder() -> WriterBuilder {
     WriterBuilder::new()
         .with_explicit_nulls(true)
         .with_encoder_factory(Arc::new(Numbers))
+}
+
+/// An object has one value a name.
+pub(super) fn check_names(schema: &SchemaRef) -> Result<(), QueryError> {
+    let mut names = HashSet::new();
+    let mut all = schema.fields().iter().map(|field| field.name());
+    match all.find(|name| !names.insert(*name)) {
+        None => Ok(()),
+        Some(name) => Err(QueryError::Invalid(format!(
+            "two columns are called `{name}`, and JSON's objects have one value a name; give one \
+             another name with AS"
+        ))),
+    }
 }
 
 /// One array.
@@ -72,7 +94,7 @@ impl JsonLines {
 
 /// Writes the numbers that JSON lacks as texts, as Prometheus does, instead of losing them.
 #[derive(Debug)]
-pub(super) struct Numbers;
+struct Numbers;
 
 impl EncoderFactory for Numbers {
     fn make_default_encoder<'a>(
@@ -81,24 +103,28 @@ impl EncoderFactory for Numbers {
         array: &'a dyn Array,
         _: &'a EncoderOptions,
     ) -> Result<Option<NullableEncoder<'a>>, ArrowError> {
-        if *array.data_type() != DataType::Float64 {
-            return Ok(None);
-        }
-        let values = array.as_primitive::<Float64Type>();
-        let encoder = Box::new(Floats(values.clone()));
+        let encoder: Box<dyn Encoder + 'a> = match array.data_type() {
+            DataType::Float16 => {
+                let wider = array.as_primitive::<Float16Type>().unary(f32::from);
+                Box::new(Floats::<Float32Type>(wider))
+            }
+            DataType::Float32 => Box::new(Floats(array.as_primitive::<Float32Type>().clone())),
+            DataType::Float64 => Box::new(Floats(array.as_primitive::<Float64Type>().clone())),
+            _ => return Ok(None),
+        };
         Ok(Some(NullableEncoder::new(encoder, array.nulls().cloned())))
     }
 }
 
-struct Floats(Float64Array);
+struct Floats<T: ArrowPrimitiveType>(PrimitiveArray<T>);
 
-impl Encoder for Floats {
+impl<T: ArrowPrimitiveType<Native: Serialize + Into<f64>>> Encoder for Floats<T> {
     fn encode(&mut self, row: usize, out: &mut Vec<u8>) {
-        let value = self.0.value(row);
+        let number = self.0.value(row);
+        let value: f64 = number.into();
         if value.is_finite() {
             // The shortest text that reads back as the same bits.
-            let number = serde_json::Number::from_f64(value).expect("finite numbers are JSON's");
-            out.extend_from_slice(number.to_string().as_bytes());
+            serde_json::to_writer(out, &number).expect("finite numbers are JSON's");
         } else if value.is_nan() {
             out.extend_from_slice(b"\"NaN\"");
         } else if value > 0.0 {

@@ -97,8 +97,11 @@ impl Encoder {
     /// For an answer with the columns of `schema`.
     ///
     /// # Errors
-    /// If a column has no form in `format`.
+    /// If a column has no form in `format`, or two of one name have none beside each other.
     pub fn new(format: Format, schema: &SchemaRef) -> Result<Self, QueryError> {
+        if matches!(format, Format::Json | Format::JsonLines) {
+            json::check_names(schema)?;
+        }
         let kind = match format {
             Format::Table => Kind::Table(table::Table::new(schema)),
             Format::Csv => Kind::Csv(csv::Csv::new(schema)),

@@ -1,9 +1,12 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, Float64Array, MapBuilder, RecordBatch, StringBuilder, StringViewArray,
-    TimestampMillisecondArray,
+    Array, ArrayRef, AsArray, Float32Array, Float64Array, ListArray, MapBuilder, RecordBatch,
+    StringBuilder, StringViewArray, StructArray, TimestampMillisecondArray,
 };
+use arrow::buffer::OffsetBuffer;
+use arrow::compute;
+use arrow::datatypes::{DataType, Field};
 use arrow::ipc::reader::StreamReader;
 
 use super::{Encoder, Format};
@@ -97,6 +100,86 @@ fn arrow_reads_back() {
     let reader = StreamReader::try_new(&bytes[..], None).expect("a stream");
     let read: usize = reader.map(|batch| batch.expect("a batch").num_rows()).sum();
     assert_eq!(read, 6);
+}
+
+/// One row of `value` under several names and in several types.
+fn one_row(columns: &[(&str, ArrayRef)]) -> RecordBatch {
+    RecordBatch::try_from_iter(columns.iter().cloned()).expect("columns of one length")
+}
+
+fn list_of(item: ArrayRef) -> ArrayRef {
+    let field = Arc::new(Field::new_list_field(item.data_type().clone(), true));
+    let offsets = OffsetBuffer::from_lengths([item.len()]);
+    Arc::new(ListArray::new(field, offsets, item, None))
+}
+
+fn text_of(format: Format, batch: &RecordBatch) -> String {
+    let mut encoder = Encoder::new(format, &batch.schema()).expect("known types");
+    let mut bytes = encoder.batch(batch).expect("known types");
+    bytes.extend(encoder.finish().expect("known types"));
+    String::from_utf8(bytes).expect("text")
+}
+
+#[test]
+fn numbers_that_json_lacks_are_texts_in_every_width_and_depth() {
+    let doubles = vec![f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 0.1];
+    let singles: Vec<f32> = doubles.iter().map(|value| *value as f32).collect();
+    let wide = list_of(Arc::new(Float64Array::from(doubles)));
+    let narrow = Float32Array::from(singles);
+    let half = compute::cast(&narrow, &DataType::Float16).expect("a cast");
+    let batch = one_row(&[
+        ("wide", wide),
+        ("narrow", list_of(Arc::new(narrow))),
+        ("half", list_of(half)),
+    ]);
+    let all = |least: &str| format!("[\"NaN\",\"+Inf\",\"-Inf\",{least}]");
+    let (tenth, half) = (all("0.1"), all("0.099975586"));
+    assert_eq!(
+        text_of(Format::JsonLines, &batch),
+        format!("{{\"wide\":{tenth},\"narrow\":{tenth},\"half\":{half}}}\n")
+    );
+    let quoted = |text: &str| format!("\"{}\"", text.replace('"', "\"\""));
+    assert_eq!(
+        text_of(Format::Csv, &batch).lines().nth(1),
+        Some(&*[quoted(&tenth), quoted(&tenth), quoted(&half)].join(","))
+    );
+}
+
+#[test]
+fn objects_have_one_value_a_name() {
+    let one: ArrayRef = Arc::new(Float64Array::from(vec![1.0]));
+    let batch = one_row(&[("value", Arc::clone(&one)), ("value", one)]);
+    for format in Format::ALL {
+        let refused = Encoder::new(format, &batch.schema()).err();
+        let json = matches!(format, Format::Json | Format::JsonLines);
+        assert_eq!(refused.is_some(), json, "{format:?}");
+        if let Some(error) = refused {
+            assert!(error.to_string().contains("called `value`"), "{error}");
+        }
+    }
+}
+
+#[test]
+fn arrow_has_no_views_however_deep() {
+    let hosts: ArrayRef = Arc::new(StringViewArray::from(vec!["a", "a host with a long name"]));
+    let inner = one_row(&[("hosts", list_of(Arc::clone(&hosts)))]);
+    let nested: ArrayRef = Arc::new(StructArray::from(inner));
+    let batch = one_row(&[("list", list_of(hosts)), ("nested", nested)]);
+    let mut encoder = Encoder::new(Format::Arrow, &batch.schema()).expect("known types");
+    let mut bytes = encoder.batch(&batch).expect("known types");
+    bytes.extend(encoder.finish().expect("known types"));
+    let mut reader = StreamReader::try_new(&bytes[..], None).expect("a stream");
+    assert!(
+        !reader.schema().to_string().contains("Utf8View"),
+        "{}",
+        reader.schema()
+    );
+    let read = reader.next().expect("a batch").expect("readable");
+    let values = read.column(0).as_list::<i32>().value(0);
+    assert_eq!(
+        values.as_string::<i32>().value(1),
+        "a host with a long name"
+    );
 }
 
 #[test]
