@@ -3,7 +3,8 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, MapArray, RecordBatch, StringViewBuilder};
+use arrow::array::{ArrayRef, AsArray, Int64Array, MapArray, RecordBatch, StringViewBuilder};
+use arrow::compute;
 use arrow::datatypes::{DataType, Field, Int64Type, Schema};
 use datafusion::catalog::Session;
 use datafusion::common::{DFSchema, Result, ScalarValue, exec_err};
@@ -96,22 +97,32 @@ impl Metric {
         })
     }
 
-    /// The ids of series whose labels pass all `filters`.
+    /// The ids of series whose labels pass all `filters`. Each filter sees only what the ones before
+    /// it let through: it may fail on what they are there to keep from it.
     pub(crate) fn matching(&self, session: &dyn Session, filters: &[Expr]) -> Result<Vec<i64>> {
-        let schema = DFSchema::try_from(self.labels.schema())?;
-        let mut keep = vec![true; self.ids.len()];
+        let ids = Int64Array::from_iter_values(self.ids.iter().copied());
+        let (mut ids, mut labels) = (ids, self.labels_of(filters)?);
+        let schema = DFSchema::try_from(labels.schema())?;
         for filter in filters {
             let filter = session.create_physical_expr(filter.clone(), &schema)?;
-            let passed = filter.evaluate(&self.labels)?.into_array(self.ids.len())?;
+            let passed = filter.evaluate(&labels)?.into_array(ids.len())?;
             let Some(passed) = passed.as_boolean_opt() else {
                 return exec_err!("`{filter}` is no condition");
             };
-            for (row, keep) in keep.iter_mut().enumerate() {
-                *keep &= passed.is_valid(row) && passed.value(row);
-            }
+            ids = compute::filter(&ids, passed)?.as_primitive().clone();
+            labels = compute::filter_record_batch(&labels, passed)?;
         }
-        let kept = self.ids.iter().zip(keep).filter(|(_, keep)| *keep);
-        Ok(kept.map(|(id, _)| *id).collect())
+        Ok(ids.values().to_vec())
+    }
+
+    /// The labels that `filters` speak of, so that no others are copied.
+    fn labels_of(&self, filters: &[Expr]) -> Result<RecordBatch> {
+        let mut wanted = BTreeSet::new();
+        for column in filters.iter().flat_map(Expr::column_refs) {
+            wanted.insert(self.labels.schema_ref().index_of(&column.name)?);
+        }
+        let wanted: Vec<usize> = wanted.into_iter().collect();
+        Ok(self.labels.project(&wanted)?)
     }
 }
 
@@ -140,7 +151,34 @@ fn column_name(name: &str, names: &BTreeSet<&str>, reserved: &[&str]) -> String 
 
 #[cfg(test)]
 mod tests {
+    use datafusion::execution::SessionStateBuilder;
+    use datafusion::logical_expr::cast;
+
     use super::*;
+
+    fn metric(ports: &[&'static str]) -> Metric {
+        let row = |(id, port): (i64, &&'static str)| (id, vec![("host", "a"), ("port", *port)]);
+        let rows: Vec<_> = (0..).zip(ports).map(row).collect();
+        Metric::new(&rows, &[]).expect("labels")
+    }
+
+    #[test]
+    fn a_filter_is_not_asked_of_what_an_earlier_one_refused() {
+        let session = SessionStateBuilder::new().with_default_features().build();
+        let metric = metric(&["80", "n/a", "22", "443"]);
+        let is_number = col("port").not_eq(text("n/a"));
+        let is_large = cast(col("port"), DataType::Int64).gt(lit(70_i64));
+        let both = [is_number, is_large.clone()];
+        assert_eq!(metric.matching(&session, &both).expect("numbers"), [0, 3]);
+        assert!(
+            metric.matching(&session, &[is_large]).is_err(),
+            "n/a is none"
+        );
+        assert_eq!(
+            metric.matching(&session, &[]).expect("no filter"),
+            [0, 1, 2, 3]
+        );
+    }
 
     #[test]
     fn labels_named_like_values_are_called_otherwise() {
