@@ -1,17 +1,18 @@
 //! One query at work: planned and executed on the engine's threads, its batches handed over a short
 //! queue, stopped when nobody takes them any more.
 
+use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use datafusion::physical_plan::execute_stream;
-use futures::{Stream, StreamExt};
+use futures::{FutureExt, Stream, StreamExt};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
-use tokio::task::AbortHandle;
+use tokio::task::JoinHandle;
 
 use crate::error::QueryError;
 use crate::session::Sessions;
@@ -24,11 +25,38 @@ const QUEUED_BATCHES: usize = 2;
 #[derive(Debug)]
 pub struct Answer {
     schema: SchemaRef,
-    batches: mpsc::Receiver<Result<RecordBatch, QueryError>>,
-    _running: Running,
+    batches: mpsc::Receiver<RecordBatch>,
+    /// None once its outcome has been told.
+    running: Option<Running>,
 }
 
 impl Answer {
+    /// Sets `work` going on `threads`; returns once the columns are known.
+    pub(crate) async fn start<W>(
+        threads: &Handle,
+        work: impl FnOnce(Output) -> W,
+    ) -> Result<Self, QueryError>
+    where
+        W: Future<Output = Result<(), QueryError>> + Send + 'static,
+    {
+        let (send_schema, schema) = oneshot::channel();
+        let (send_batches, batches) = mpsc::channel(QUEUED_BATCHES);
+        let output = Output {
+            schema: Some(send_schema),
+            batches: send_batches,
+        };
+        let mut running = Running(threads.spawn(work(output)));
+        let Ok(schema) = schema.await else {
+            running.outcome().await?;
+            return Err(QueryError::Failed("the query ended without columns".into()));
+        };
+        Ok(Self {
+            schema,
+            batches,
+            running: Some(running),
+        })
+    }
+
     /// The columns of all batches.
     #[must_use]
     pub fn schema(&self) -> SchemaRef {
@@ -52,17 +80,59 @@ impl Stream for Answer {
     type Item = Result<RecordBatch, QueryError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.batches.poll_recv(cx)
+        if let Some(batch) = ready!(self.batches.poll_recv(cx)) {
+            return Poll::Ready(Some(Ok(batch)));
+        }
+        // That no more batches come says nothing of whether these are all: the task's outcome does.
+        let Some(running) = &mut self.running else {
+            return Poll::Ready(None);
+        };
+        let outcome = ready!(running.outcome().poll_unpin(cx));
+        self.running = None;
+        Poll::Ready(outcome.err().map(Err))
     }
 }
 
-/// Stops its task when dropped.
+/// A query's task, stopped when this is dropped.
 #[derive(Debug)]
-struct Running(AbortHandle);
+struct Running(JoinHandle<Result<(), QueryError>>);
+
+impl Running {
+    /// How the task ended; a task that panicked has failed. Not to be asked again after that.
+    fn outcome(&mut self) -> impl Future<Output = Result<(), QueryError>> + Unpin {
+        (&mut self.0).map(|ended| {
+            ended.unwrap_or_else(|died| {
+                Err(QueryError::Failed(format!(
+                    "the query's task ended: {died}"
+                )))
+            })
+        })
+    }
+}
 
 impl Drop for Running {
     fn drop(&mut self) {
         self.0.abort();
+    }
+}
+
+/// Where a query's work puts what it makes: the columns once, then batches.
+#[derive(Debug)]
+pub(crate) struct Output {
+    schema: Option<oneshot::Sender<SchemaRef>>,
+    batches: mpsc::Sender<RecordBatch>,
+}
+
+impl Output {
+    /// Whether somebody still wants the rows.
+    pub(crate) fn columns(&mut self, schema: SchemaRef) -> bool {
+        let sender = self.schema.take();
+        sender.is_some_and(|sender| sender.send(schema).is_ok())
+    }
+
+    /// Waits for room; whether somebody still wants the rows.
+    pub(crate) async fn rows(&self, batch: RecordBatch) -> bool {
+        self.batches.send(batch).await.is_ok()
     }
 }
 
@@ -78,41 +148,18 @@ pub(crate) struct Job {
 impl Job {
     /// Starts on `threads`; returns once the columns are known.
     pub(crate) async fn start(self, threads: &Handle) -> Result<Answer, QueryError> {
-        let (send_schema, schema) = oneshot::channel();
-        let (send_batches, batches) = mpsc::channel(QUEUED_BATCHES);
-        let task = threads.spawn(self.work(send_schema, send_batches));
-        let running = Running(task.abort_handle());
-        let died = || QueryError::Failed("the query's task ended without an answer".into());
-        Ok(Answer {
-            schema: schema.await.unwrap_or_else(|_| Err(died()))?,
-            batches,
-            _running: running,
-        })
+        Answer::start(threads, |output| self.work(output)).await
     }
 
-    async fn work(
-        self,
-        schema: oneshot::Sender<Result<SchemaRef, QueryError>>,
-        batches: mpsc::Sender<Result<RecordBatch, QueryError>>,
-    ) {
+    /// An error is this future's outcome and does not pass the queue, so that nobody has to read for
+    /// the slot to be free again.
+    async fn work(self, output: Output) -> Result<(), QueryError> {
         let limit = self.limits.timeout;
-        let mut schema = Some(schema);
-        let worked = tokio::time::timeout(limit, self.answer(&mut schema, &batches)).await;
-        let Err(error) = worked.unwrap_or(Err(QueryError::Timeout(limit))) else {
-            return;
-        };
-        match schema {
-            // Nobody listening is no fault: the caller has left.
-            Some(schema) => drop(schema.send(Err(error))),
-            None => drop(batches.send(Err(error)).await),
-        }
+        let worked = tokio::time::timeout(limit, self.answer(output)).await;
+        worked.unwrap_or(Err(QueryError::Timeout(limit)))
     }
 
-    async fn answer(
-        &self,
-        schema: &mut Option<oneshot::Sender<Result<SchemaRef, QueryError>>>,
-        batches: &mpsc::Sender<Result<RecordBatch, QueryError>>,
-    ) -> Result<(), QueryError> {
+    async fn answer(&self, mut output: Output) -> Result<(), QueryError> {
         let memory = self.limits.memory_bytes;
         let failed = |error| QueryError::from_datafusion(&error, memory);
         let (plan, context) = self
@@ -120,20 +167,14 @@ impl Job {
             .plan(&self.query, &self.tenant, memory)
             .await?;
         let mut rows = execute_stream(plan, context).map_err(failed)?;
-        if let Some(schema) = schema.take()
-            && schema.send(Ok(rows.schema())).is_err()
-        {
-            return Ok(());
-        }
+        let mut wanted = output.columns(rows.schema());
         let mut left = self.limits.max_rows;
-        while let Some(batch) = rows.next().await {
+        while wanted && let Some(batch) = rows.next().await {
             let batch = batch.map_err(failed)?;
             left = left
                 .checked_sub(batch.num_rows() as u64)
                 .ok_or(QueryError::TooManyRows(self.limits.max_rows))?;
-            if batches.send(Ok(batch)).await.is_err() {
-                return Ok(());
-            }
+            wanted = output.rows(batch).await;
         }
         Ok(())
     }
@@ -143,5 +184,43 @@ impl Drop for Job {
     /// The slot is free again whichever way the job ends.
     fn drop(&mut self) {
         tracing::debug!(query = %self.query, free = self.slot.num_permits(), "query ended");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{ArrayRef, Int64Array};
+
+    use super::*;
+
+    fn batch() -> RecordBatch {
+        let column: ArrayRef = Arc::new(Int64Array::from(vec![1, 2, 3]));
+        RecordBatch::try_from_iter([("n", column)]).expect("one column")
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_an_error_and_not_the_end_of_the_rows() {
+        let threads = Handle::current();
+        let answer = Answer::start(&threads, async |mut output| {
+            assert!(output.columns(batch().schema()) && output.rows(batch()).await);
+            panic!("a bug in an operator");
+        });
+        let mut answer = answer.await.expect("columns");
+        assert_eq!(answer.next().await, Some(Ok(batch())));
+        let error = answer.next().await.expect("an item").expect_err("a panic");
+        assert_eq!(error.code(), "failed");
+        assert!(
+            error.to_string().contains("a bug in an operator"),
+            "{error}"
+        );
+        assert_eq!(answer.next().await, None);
+    }
+
+    #[tokio::test]
+    async fn a_panic_before_the_columns_is_an_error_too() {
+        let threads = Handle::current();
+        let answer = Answer::start(&threads, async |_| panic!("a bug in a planner"));
+        let error = answer.await.expect_err("a panic");
+        assert!(error.to_string().contains("a bug in a planner"), "{error}");
     }
 }
