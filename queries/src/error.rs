@@ -18,6 +18,9 @@ pub enum QueryError {
     /// It took too long.
     #[error("the query took longer than {} s and was stopped; narrow its time range or use a rollup table", .0.as_secs_f64())]
     Timeout(Duration),
+    /// Its text is too long to be read; the bytes that may be.
+    #[error("the request's body is longer than {0} bytes")]
+    TooLong(usize),
     /// Its answer is too large.
     #[error("the answer has more than {0} rows; add LIMIT, aggregate, or raise `max_rows`")]
     TooManyRows(u64),
@@ -45,6 +48,7 @@ impl QueryError {
             Self::Invalid(_) => "invalid",
             Self::NotAQuery(_) => "not_a_query",
             Self::Timeout(_) => "timeout",
+            Self::TooLong(_) => "too_long",
             Self::TooManyRows(_) => "too_many_rows",
             Self::Memory { .. } => "memory",
             Self::Busy(_) => "busy",

@@ -2,9 +2,9 @@
 //!
 //! `POST /api/v1/sql` takes a query as text, or as JSON `{"query", "tenant", "timeout", "max_rows",
 //! "memory_bytes", "format"}` of which only `query` must be there (`timeout` is in seconds), or these as
-//! a form. `GET
-//! /api/v1/sql?q=…` takes the same as parameters. The tenant may also stand in a header
-//! `x-tenant`. The answer's form follows `Accept`: `application/json` (the default),
+//! a form. `GET /api/v1/sql?q=…` takes the same as parameters, and so does the address of a `POST`
+//! for what its body leaves out. The tenant may also stand in a header `x-tenant`. What is said twice
+//! must be said alike. The answer's form follows `Accept`: `application/json` (the default),
 //! `application/x-ndjson`, `text/csv`, `text/plain` (a table) or
 //! `application/vnd.apache.arrow.stream`; `format` overrides it.
 //!
@@ -19,7 +19,8 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::extract::{Query, State};
+use axum::extract::rejection::{BytesRejection, QueryRejection};
+use axum::extract::{DefaultBodyLimit, Query, State};
 use axum::http::uri::InvalidUri;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -32,11 +33,16 @@ use crate::error::QueryError;
 use crate::format::{Encoder, Format, error_object};
 use crate::run::Answer;
 use crate::settings::QueryOptions;
+use crate::tenant;
+
+/// The longest body that is read.
+const BODY_BYTES_MOST: usize = 2 << 20;
 
 /// The routes of the SQL API.
 pub fn router(engine: Arc<Engine>) -> Router {
     Router::new()
         .route("/api/v1/sql", get(by_parameters).post(by_body))
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MOST))
         .with_state(engine)
 }
 
@@ -45,7 +51,7 @@ pub fn router(engine: Arc<Engine>) -> Router {
 #[serde(default, deny_unknown_fields)]
 struct Request {
     #[serde(alias = "q")]
-    query: String,
+    query: Option<String>,
     tenant: Option<String>,
     timeout: Option<f64>,
     max_rows: Option<u64>,
@@ -53,10 +59,48 @@ struct Request {
     format: Option<String>,
 }
 
+impl Request {
+    /// The names that a form may begin with.
+    const NAMES: [&str; 7] = [
+        "query",
+        "q",
+        "tenant",
+        "timeout",
+        "max_rows",
+        "memory_bytes",
+        "format",
+    ];
+
+    /// What a body says, and from the address what it leaves out.
+    fn filled(self, address: Self) -> Result<Self, QueryError> {
+        Ok(Self {
+            query: either("query", self.query, address.query)?,
+            tenant: either("tenant", self.tenant, address.tenant)?,
+            timeout: either("timeout", self.timeout, address.timeout)?,
+            max_rows: either("max_rows", self.max_rows, address.max_rows)?,
+            memory_bytes: either("memory_bytes", self.memory_bytes, address.memory_bytes)?,
+            format: either("format", self.format, address.format)?,
+        })
+    }
+}
+
+fn either<T: PartialEq>(
+    name: &str,
+    body: Option<T>,
+    address: Option<T>,
+) -> Result<Option<T>, QueryError> {
+    if body.is_some() && address.is_some() && body != address {
+        return Err(QueryError::Invalid(format!(
+            "`{name}` is one thing in the body and another in the address; give it once"
+        )));
+    }
+    Ok(body.or(address))
+}
+
 async fn by_parameters(
     State(engine): State<Arc<Engine>>,
     headers: HeaderMap,
-    request: Result<Query<Request>, axum::extract::rejection::QueryRejection>,
+    request: Result<Query<Request>, QueryRejection>,
 ) -> Response {
     match request {
         Ok(Query(request)) => respond(&engine, request, &headers).await,
@@ -67,27 +111,42 @@ async fn by_parameters(
 async fn by_body(
     State(engine): State<Arc<Engine>>,
     headers: HeaderMap,
-    parameters: Result<Query<Request>, axum::extract::rejection::QueryRejection>,
-    body: Bytes,
+    parameters: Result<Query<Request>, QueryRejection>,
+    body: Result<Bytes, BytesRejection>,
 ) -> Response {
-    let parameters = match parameters {
-        Ok(Query(parameters)) => parameters,
-        Err(rejection) => return refuse(&QueryError::Invalid(rejection.body_text())),
+    let request = || {
+        let Query(parameters) =
+            parameters.map_err(|rejection| QueryError::Invalid(rejection.body_text()))?;
+        let body = body.map_err(|rejection| unread(&rejection))?;
+        read_body(&headers, &body)?.filled(parameters)
     };
-    match read_body(&headers, &body, parameters) {
+    match request() {
         Ok(request) => respond(&engine, request, &headers).await,
         Err(error) => refuse(&error),
     }
 }
 
-fn read_body(headers: &HeaderMap, body: &[u8], parameters: Request) -> Result<Request, QueryError> {
+fn unread(rejection: &BytesRejection) -> QueryError {
+    if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
+        QueryError::TooLong(BODY_BYTES_MOST)
+    } else {
+        QueryError::Invalid(rejection.body_text())
+    }
+}
+
+fn read_body(headers: &HeaderMap, body: &[u8]) -> Result<Request, QueryError> {
     let kind = headers
         .get(header::CONTENT_TYPE)
-        .and_then(|kind| kind.to_str().ok());
-    let is = |name: &str| kind.is_some_and(|kind| kind.starts_with(name));
-    // curl calls a form whatever it is given by `-d`; no query begins like either of these.
+        .and_then(|kind| kind.to_str().ok())
+        .map(str::to_ascii_lowercase);
+    let is = |name: &str| kind.as_ref().is_some_and(|kind| kind.starts_with(name));
+    // curl calls a form whatever it is given by `-d`; no query begins by a name and `=`.
     let form = is("application/x-www-form-urlencoded");
-    if form && (body.starts_with(b"query=") || body.starts_with(b"q=")) {
+    let begins = |name: &str| {
+        let rest = body.strip_prefix(name.as_bytes());
+        rest.is_some_and(|rest| rest.starts_with(b"="))
+    };
+    if form && Request::NAMES.into_iter().any(begins) {
         return read_form(body);
     }
     if is("application/json") || form && body.trim_ascii_start().starts_with(b"{") {
@@ -97,8 +156,8 @@ fn read_body(headers: &HeaderMap, body: &[u8], parameters: Request) -> Result<Re
     let query = std::str::from_utf8(body)
         .map_err(|e| QueryError::Invalid(format!("reading the query as UTF-8: {e}")))?;
     Ok(Request {
-        query: query.into(),
-        ..parameters
+        query: (!query.is_empty()).then(|| query.into()),
+        ..Request::default()
     })
 }
 
@@ -130,7 +189,8 @@ async fn respond(engine: &Engine, request: Request, headers: &HeaderMap) -> Resp
     let answered = async {
         let format = wanted(&request, headers)?;
         let options = options(&request, headers)?;
-        let answer = engine.sql(&request.query, &options).await?;
+        let query = request.query.as_deref().unwrap_or_default();
+        let answer = engine.sql(query, &options).await?;
         first_batch(answer, format).await
     };
     match answered.await {
@@ -139,19 +199,13 @@ async fn respond(engine: &Engine, request: Request, headers: &HeaderMap) -> Resp
     }
 }
 
-/// The first that is there counts; the doors for pushes know the same ones.
-const TENANT_HEADERS: [&str; 3] = ["x-tenant", "x-scope-orgid", "tenant"];
-
 fn options(request: &Request, headers: &HeaderMap) -> Result<QueryOptions, QueryError> {
-    let header = TENANT_HEADERS
-        .iter()
-        .find_map(|name| headers.get(*name)?.to_str().ok());
     let timeout = request.timeout.map(|seconds| {
         Duration::try_from_secs_f64(seconds)
             .map_err(|e| QueryError::Invalid(format!("`timeout` is a number of seconds: {e}")))
     });
     Ok(QueryOptions {
-        tenant: request.tenant.clone().or_else(|| header.map(Into::into)),
+        tenant: tenant::named(request.tenant.as_deref(), headers)?,
         timeout: timeout.transpose()?,
         max_rows: request.max_rows,
         memory_bytes: request.memory_bytes,
@@ -268,7 +322,9 @@ impl Rest {
 fn refuse(error: &QueryError) -> Response {
     let status = match error {
         QueryError::Invalid(_) | QueryError::NotAQuery(_) => StatusCode::BAD_REQUEST,
-        QueryError::TooManyRows(_) | QueryError::Memory { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+        QueryError::TooManyRows(_) | QueryError::Memory { .. } | QueryError::TooLong(_) => {
+            StatusCode::PAYLOAD_TOO_LARGE
+        }
         QueryError::Busy(_) => StatusCode::SERVICE_UNAVAILABLE,
         QueryError::Timeout(_) => StatusCode::GATEWAY_TIMEOUT,
         QueryError::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
@@ -285,7 +341,34 @@ fn refuse(error: &QueryError) -> Response {
 
 #[cfg(test)]
 mod tests {
+    use arrow::array::{ArrayRef, Int64Array, RecordBatch};
+    use tokio::runtime::Handle;
+
     use super::*;
+
+    /// More than all bodies here.
+    const WHOLE: usize = 1 << 20;
+
+    #[tokio::test]
+    async fn a_query_that_panics_breaks_its_answer_off() {
+        for format in Format::ALL {
+            let threads = Handle::current();
+            let answer = Answer::start(&threads, async |mut output| {
+                let column: ArrayRef = Arc::new(Int64Array::from(vec![1, 2, 3]));
+                let batch = RecordBatch::try_from_iter([("n", column)]).expect("one column");
+                assert!(output.columns(batch.schema()) && output.rows(batch).await);
+                panic!("a bug in an operator");
+            });
+            let begun = first_batch(answer.await.expect("columns"), format).await;
+            let (_, body) = begun.expect("a first batch");
+            let read = axum::body::to_bytes(body, WHOLE).await;
+            let error = read.expect_err("no whole body").to_string();
+            assert!(
+                error.contains("a bug in an operator"),
+                "{format:?}: {error}"
+            );
+        }
+    }
 
     #[test]
     fn the_best_liked_format_is_served() {

@@ -30,6 +30,7 @@ mod settings;
 mod settle;
 mod suggest;
 mod table;
+mod tenant;
 
 pub use engine::Engine;
 pub use error::QueryError;

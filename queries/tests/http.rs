@@ -225,6 +225,18 @@ async fn faults_have_a_status_and_say_what_to_do() {
         assert_eq!(parsed["status"], "error");
         assert!(reply.body.contains(says), "{query}: {}", reply.body);
     }
+    // One byte more than is read, so that none is left when the answer comes.
+    let long = " ".repeat((2 << 20) + 1);
+    let reply = ask(&address, "POST /api/v1/sql", &long).await;
+    let parsed: serde_json::Value = serde_json::from_str(&reply.body).expect("JSON");
+    assert_eq!((reply.status, &parsed["code"]), (413, &"too_long".into()));
+    let twice = "select a.value, b.value from samples a join samples b using (time)";
+    let reply = ask(&address, "POST /api/v1/sql", twice).await;
+    assert!(
+        reply.status == 400 && reply.body.contains("with AS"),
+        "{}",
+        reply.body
+    );
     let reply = ask(&address, "POST /api/v1/sql\naccept: image/png", "select 1").await;
     assert!(
         reply.status == 400 && reply.body.contains("text/csv"),
@@ -262,6 +274,88 @@ async fn limits_hold() {
     let reply = ask(&address, head, &body.to_string()).await;
     assert_eq!(reply.status, 413, "{}", reply.body);
     until_idle(&engine).await;
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_keeps_no_slot_past_the_timeout() {
+    let (engine, address) = serve(EngineSettings::default()).await;
+    let body = serde_json::json!({"query": ENDLESS, "timeout": 1});
+    let head = "POST /api/v1/sql\ncontent-type: application/json";
+    let mut stream = send(&address, head, &body.to_string()).await;
+    let mut some = [0; 1000];
+    let read = timeout(PATIENCE, stream.read_exact(&mut some)).await;
+    read.expect("in time").expect("rows");
+    assert_eq!(engine.running(), 1);
+    until_idle(&engine).await;
+    // It still learns of it once it reads on.
+    let mut rest = Vec::new();
+    let _ = timeout(PATIENCE, stream.read_to_end(&mut rest))
+        .await
+        .expect("in time");
+    let rest = String::from_utf8_lossy(&rest).into_owned();
+    assert!(
+        rest.contains("longer than 1 s"),
+        "{}",
+        &rest[rest.len() - 200..]
+    );
+}
+
+#[tokio::test]
+async fn what_a_body_leaves_out_its_address_may_say() {
+    let (_engine, address) = serve(EngineSettings::default()).await;
+    let json = "content-type: application/json";
+    let form = "content-type: application/x-www-form-urlencoded";
+    let two = "select * from generate_series(1, 2) t(n)";
+    let (json_two, form_two) = (format!("{{\"query\": \"{two}\"}}"), format!("query={two}"));
+    let form_long = format!("query=select count(*) from ({ENDLESS})");
+    let form_first = "format=csv&query=select 1 as one";
+    for (path, kind, body, status, says) in [
+        ("?format=csv", json, &*json_two, 200, "n\n1\n2\n"),
+        ("?format=csv", form, &form_two, 200, "n\n1\n2\n"),
+        ("?format=csv", "x: y", two, 200, "n\n1\n2\n"),
+        ("", form, form_first, 200, "one\n1\n"),
+        (
+            "?format=csv&q=select%201%20as%20one",
+            "x: y",
+            "",
+            200,
+            "one\n1\n",
+        ),
+        ("?max_rows=1", json, &json_two, 413, "more than 1 rows"),
+        ("?timeout=0.05", form, &form_long, 504, "longer than 0.05 s"),
+        (
+            "?format=json",
+            form,
+            form_first,
+            400,
+            "`format` is one thing",
+        ),
+        (
+            "?q=select%201",
+            json,
+            &json_two,
+            400,
+            "`query` is one thing",
+        ),
+        ("?tenant=a", "x-tenant: b", two, 400, "another tenant"),
+        ("", "x-tenant: münchen", two, 400, "not plain ASCII"),
+    ] {
+        let head = format!("POST /api/v1/sql{path}\n{kind}");
+        let reply = ask(&address, &head, body).await;
+        let case = format!("{head} {body}: {}", reply.body);
+        assert_eq!(reply.status, status, "{case}");
+        assert!(reply.body.contains(says), "{case}");
+    }
+}
+
+#[tokio::test]
+async fn a_tenant_by_any_name_gets_its_own_rows() {
+    let (_engine, address) = serve(EngineSettings::default()).await;
+    let query = "select count(*) as n from samples";
+    for (path, count) in [("", 3), ("?tenant=default", 3), ("?tenant=m%C3%BCnchen", 0)] {
+        let reply = ask(&address, &format!("POST /api/v1/sql{path}"), query).await;
+        assert_eq!(reply.body, format!("[{{\"n\":{count}}}]\n"), "{path}");
+    }
 }
 
 #[tokio::test]
