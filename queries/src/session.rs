@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use datafusion::catalog::information_schema::INFORMATION_SCHEMA;
 use datafusion::catalog::{
     CatalogProvider, MemoryCatalogProvider, MemoryCatalogProviderList, MemorySchemaProvider,
     SchemaProvider,
 };
-use datafusion::common::Result;
+use datafusion::common::{Result, TableReference};
 use datafusion::datasource::object_store::ObjectStoreUrl;
 use datafusion::datasource::physical_plan::parquet::{
     CachedParquetFileReaderFactory, ParquetFileReaderFactory,
@@ -89,7 +90,7 @@ impl Sessions {
         let failed = |error| QueryError::from_datafusion(&error, memory_bytes);
         let statement = guard::parse(query)?;
         let session = self
-            .session(query, tenant, memory_bytes)
+            .session(&statement, tenant, memory_bytes)
             .await
             .map_err(failed)?;
         let plan = match session.statement_to_plan(statement.clone()).await {
@@ -106,7 +107,7 @@ impl Sessions {
 
     async fn session(
         &self,
-        query: &str,
+        statement: &Statement,
         tenant: &Arc<str>,
         memory_bytes: usize,
     ) -> Result<SessionState> {
@@ -118,7 +119,7 @@ impl Sessions {
             .with_runtime_env(Arc::clone(&runtime))
             .build();
         let reading = Arc::new(reading);
-        let names = if asks_for_names(query) {
+        let names = if asks_for_names(&reading, statement)? {
             Some(self.metrics.names(&lake, &*reading, tenant).await?)
         } else {
             None
@@ -205,9 +206,11 @@ fn tables(state: &LakeState) -> Vec<Table> {
 }
 
 /// Lists of tables need all names of metrics, other queries only those they name.
-fn asks_for_names(query: &str) -> bool {
-    let query = query.to_ascii_lowercase();
-    query.contains("information_schema") || query.trim_start().starts_with("show")
+/// SHOW is answered from `information_schema` and counts as naming it.
+fn asks_for_names(session: &SessionState, statement: &Statement) -> Result<bool> {
+    let references = session.resolve_table_references(statement)?;
+    let lists = |table: &TableReference| table.schema() == Some(INFORMATION_SCHEMA);
+    Ok(references.iter().any(lists))
 }
 
 fn config(threads: usize) -> SessionConfig {

@@ -359,6 +359,20 @@ async fn a_tenant_by_any_name_gets_its_own_rows() {
 }
 
 #[tokio::test]
+async fn lists_of_tables_hold_the_metrics_whatever_stands_before_them() {
+    let (_engine, address) = serve(EngineSettings::default()).await;
+    for query in [
+        "show tables",
+        "-- which are there?\nshow tables",
+        "/* all */ show tables",
+        "select table_name from INFORMATION_SCHEMA.tables",
+    ] {
+        let reply = ask(&address, "POST /api/v1/sql", query).await;
+        assert!(reply.body.contains("cpu.load"), "{query}: {}", reply.body);
+    }
+}
+
+#[tokio::test]
 async fn an_answer_that_breaks_off_is_never_whole() {
     let (engine, address) = serve(EngineSettings::default()).await;
     for accept in ["application/json", "application/x-ndjson", "text/csv"] {
