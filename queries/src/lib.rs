@@ -16,6 +16,7 @@
 //! - a label that a series lacks is NULL; one named like any of the columns above is called
 //!   `label_time`, `label_value` and so on.
 
+mod bounded;
 mod columns;
 mod engine;
 mod error;

@@ -13,7 +13,7 @@ use datafusion::datasource::physical_plan::parquet::{
     CachedParquetFileReaderFactory, ParquetFileReaderFactory,
 };
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
-use datafusion::execution::memory_pool::GreedyMemoryPool;
+use datafusion::execution::memory_pool::{GreedyMemoryPool, MemoryPool};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::{SessionState, SessionStateBuilder, TaskContext};
 use datafusion::physical_plan::ExecutionPlan;
@@ -23,6 +23,7 @@ use object_store::ObjectStore;
 use tidegauge_tables::{LakeState, Table};
 use tokio::sync::watch;
 
+use crate::bounded;
 use crate::error::QueryError;
 use crate::guard;
 use crate::metric::{METRIC_SCHEMAS, MetricCache, MetricSchema};
@@ -112,8 +113,9 @@ impl Sessions {
         memory_bytes: usize,
     ) -> Result<SessionState> {
         let lake = Arc::new(self.lake());
+        let memory: Arc<dyn MemoryPool> = Arc::new(GreedyMemoryPool::new(memory_bytes));
         let runtime = RuntimeEnvBuilder::from_runtime_env(&self.runtime)
-            .with_memory_pool(Arc::new(GreedyMemoryPool::new(memory_bytes)))
+            .with_memory_pool(Arc::clone(&memory))
             .build_arc()?;
         let reading = SessionStateBuilder::new_from_existing(self.base.clone())
             .with_runtime_env(Arc::clone(&runtime))
@@ -151,6 +153,7 @@ impl Sessions {
             .with_runtime_env(runtime)
             .with_catalog_list(Arc::new(catalogs));
         let mut session = session.build();
+        bounded::bound(&mut session, &memory)?;
         // From here on `now()` stands still.
         session.mark_start_execution();
         Ok(session)

@@ -277,6 +277,37 @@ async fn limits_hold() {
 }
 
 #[tokio::test]
+async fn a_function_gets_no_more_memory_than_its_query() {
+    let (_engine, address) = serve(EngineSettings::default()).await;
+    let huge = "20000000 + cast(value as int)";
+    for made in [
+        format!("length(repeat('x', {huge}))"),
+        format!("length(lpad('x', {huge}))"),
+        format!("length(rpad('x', {huge}, 'yz'))"),
+        format!("array_length(array_repeat(1, {huge}))"),
+        format!("array_length(array_resize([1], {huge}, 2))"),
+        format!("array_length(range({huge}))"),
+        format!("array_length(generate_series(5, -({huge}), -1))"),
+    ] {
+        let query = format!("select sum({made}) from generate_series(1, 2000) t(value)");
+        let reply = ask(&address, "POST /api/v1/sql", &query).await;
+        assert_eq!(reply.status, 413, "{made}: {}", reply.body);
+        assert!(
+            reply.body.contains("2147483648 bytes of memory"),
+            "{}",
+            reply.body
+        );
+    }
+    let query = "select repeat('ab', value) as r, lpad('x', 3, 'é') as l, array_repeat('y', 2) as a, \
+                 array_length(range(value, 0, -1)) as n from generate_series(2, 3) t(value)";
+    let reply = ask(&address, "POST /api/v1/sql\naccept: text/csv", query).await;
+    assert_eq!(
+        reply.body,
+        "r,l,a,n\nabab,ééx,\"[\"\"y\"\",\"\"y\"\"]\",2\nababab,ééx,\"[\"\"y\"\",\"\"y\"\"]\",3\n"
+    );
+}
+
+#[tokio::test]
 async fn a_client_that_does_not_read_keeps_no_slot_past_the_timeout() {
     let (engine, address) = serve(EngineSettings::default()).await;
     let body = serde_json::json!({"query": ENDLESS, "timeout": 1});
