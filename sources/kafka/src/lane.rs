@@ -5,21 +5,16 @@ use std::time::Instant;
 
 use tidegauge_decode::{Decoded, Decoder, Record};
 use tidegauge_model::{
-    Chunk, HOUR_MS, Limits, NextOffset, Partition, PartitionCut, RecordMark, Reject,
+    Chunk, HOUR_MS, Limits, NextOffset, Partition, PartitionCut, REJECT_BYTES, RecordMark, Reject,
+    RejectReason,
 };
 
+use crate::headers::Headers;
 use crate::native::Message;
 use crate::settings::Settings;
 use crate::shared::Blocked;
 use crate::topics::TopicRule;
 use crate::verdict::{Comparison, Doubt, compare};
-
-/// The header that names a record's tenant.
-const TENANT: &std::ffi::CStr = c"tenant";
-const CONTENT_TYPE: &std::ffi::CStr = c"content-type";
-const CONTENT_ENCODING: &std::ffi::CStr = c"content-encoding";
-/// The gateway's header: with the value `delta`, all samples of the record are deltas.
-const TEMPORALITY: &std::ffi::CStr = c"tidegauge-temporality";
 
 /// For how many samples a lane that had some makes room ahead.
 const ROOM: usize = 8192;
@@ -178,30 +173,48 @@ impl Lane {
     }
 
     fn decode(&mut self, message: &Message<'_>, value: &[u8], received_at: i64) {
-        let mut record = Record {
-            tenant: &self.rule.tenant,
-            content_type: None,
-            content_encoding: None,
-            delta: false,
+        let headers = Headers::of(message.headers());
+        let tenant = match headers.tenant.map(str::from_utf8) {
+            None => &*self.rule.tenant,
+            Some(Ok(tenant)) if !tenant.is_empty() => tenant,
+            Some(named) => {
+                let what = named.map_or("not UTF-8", |_| "empty");
+                return self.refuse_tenant(message, value, received_at, what);
+            }
+        };
+        // An absent or non-text header leaves it to the topic.
+        let text = |bytes: Option<_>| {
+            bytes
+                .and_then(|bytes| str::from_utf8(bytes).ok())
+                .filter(|text| !text.is_empty())
+        };
+        let record = Record {
+            tenant,
+            content_type: text(headers.content_type),
+            content_encoding: text(headers.content_encoding),
+            delta: headers.temporality == Some(b"delta"),
             timestamp: message.timestamp(),
             received_at,
             offset: message.offset(),
             value,
         };
-        // An absent or non-text header means what the topic says; a non-text tenant is the
-        // decoder's to refuse, so it becomes the empty one.
-        if let Some(headers) = message.headers() {
-            let text = |name| {
-                headers
-                    .get(name)
-                    .map(|bytes| str::from_utf8(bytes).unwrap_or(""))
-            };
-            record.tenant = text(TENANT).unwrap_or(record.tenant);
-            record.content_type = text(CONTENT_TYPE).filter(|text| !text.is_empty());
-            record.content_encoding = text(CONTENT_ENCODING).filter(|text| !text.is_empty());
-            record.delta = text(TEMPORALITY) == Some("delta");
-        }
         self.decoder.decode(&record, &mut self.decoded);
+    }
+
+    /// Rejects a record whose header names no tenant. The reject is the topic's tenant's: someone
+    /// must see it.
+    fn refuse_tenant(&mut self, message: &Message<'_>, value: &[u8], received_at: i64, what: &str) {
+        // A stamp that no clock shows yet is not to be believed.
+        let own_time = Some(message.timestamp()).filter(|time| (0..=received_at).contains(time));
+        self.reject(Reject {
+            tenant: self.rule.tenant.as_str().into(),
+            partition: self.partition.clone(),
+            offset: message.offset(),
+            time: own_time.unwrap_or(received_at),
+            reason: RejectReason::BadTenant,
+            detail: format!("the header `tenant` is {what}"),
+            bytes: value[..value.len().min(REJECT_BYTES)].to_vec(),
+        });
     }
 
     /// The end was reached at `offset`; transaction markers and compacted records may lie between
@@ -220,7 +233,7 @@ impl Lane {
         }
     }
 
-    /// Adds a reject that is not about a record's bytes.
+    /// Adds a reject that no decoder has made.
     pub(crate) fn reject(&mut self, reject: Reject) {
         self.decoded.rejects.push(reject);
         self.decoded.reject_items.push(None);

@@ -15,11 +15,12 @@
 //!   blocked, never idle, while it can't be read.
 //! - A record that can't be decoded becomes a reject and stops nothing.
 //!
-//! Three headers of a record count: `tenant`, `content-type` and `content-encoding`; and, written
-//! by the gateway, `tidegauge-temporality: delta`.
+//! Three headers of a record count, in any case: `tenant`, `content-type` and `content-encoding`;
+//! and, written by the gateway, `tidegauge-temporality: delta`.
 
 mod census;
 mod error;
+mod headers;
 mod hooks;
 mod lane;
 mod losses;

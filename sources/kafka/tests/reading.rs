@@ -113,6 +113,58 @@ fn headers_name_tenant_and_format() {
 }
 
 #[test]
+fn headers_count_in_any_case() {
+    let kafka = Kafka::new(1);
+    let line = b"up value=1 1700000000";
+    let headers = [
+        ("Tenant", "acme"),
+        ("Content-Type", "text/plain;precision=s"),
+    ];
+    kafka.put_with("m", 0, line, &headers);
+    kafka.put_with("m", 0, line, &[("Content-Encoding", "br")]);
+    let mut reading = Reading::start(settings(&kafka));
+    reading.until("both records", |seen| {
+        chunks(seen)
+            .last()
+            .is_some_and(|chunk| chunk.next == NextOffset(2))
+    });
+    let mut definitions = chunks(&reading.seen).flat_map(|chunk| &chunk.definitions);
+    let definition = definitions.next().expect("a series");
+    assert_eq!(definition.series.tenant(), "acme");
+    let mut times = chunks(&reading.seen).flat_map(|chunk| &chunk.samples.time);
+    assert_eq!(times.next(), Some(&1_700_000_000_000));
+    let mut rejects = chunks(&reading.seen).flat_map(|chunk| &chunk.rejects);
+    let reject = rejects.next().expect("an encoding that nobody knows");
+    assert_eq!(
+        (reject.offset, reject.reason),
+        (1, RejectReason::UnknownFormat)
+    );
+}
+
+#[test]
+fn what_names_no_tenant_is_rejected_where_the_topics_tenant_sees_it() {
+    let kafka = Kafka::new(1);
+    for tenant in [&b"m\xfcnchen"[..], b""] {
+        kafka.put_with("m", 0, sample(0).as_bytes(), &[("tenant", tenant)]);
+    }
+    kafka.put_samples(1, 1);
+    let mut reading = Reading::start(settings(&kafka));
+    reading.until_samples(1);
+    assert_eq!(samples(&reading.seen), values(1, 1));
+    let rejects: Vec<_> = chunks(&reading.seen)
+        .flat_map(|chunk| &chunk.rejects)
+        .collect();
+    let details = ["is not UTF-8", "is empty"];
+    assert_eq!(rejects.len(), details.len(), "{rejects:?}");
+    for (offset, (reject, detail)) in (0..).zip(rejects.into_iter().zip(details)) {
+        assert_eq!((&*reject.tenant, reject.offset), ("default", offset));
+        assert_eq!(reject.reason, RejectReason::BadTenant);
+        assert!(reject.detail.ends_with(detail), "{reject:?}");
+        assert_eq!(reject.bytes, sample(0).as_bytes());
+    }
+}
+
+#[test]
 fn partitions_are_read_whole_and_a_topic_that_appears_is_taken_up() {
     let kafka = Kafka::new(3);
     let mut settings = settings(&kafka);

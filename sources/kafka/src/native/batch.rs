@@ -130,15 +130,17 @@ impl<'b> Message<'b> {
         unsafe { c::rd_kafka_message_timestamp(self.raw, &mut kind) }
     }
 
-    /// The record's headers, if it has any.
-    pub(crate) fn headers(&self) -> Option<Headers<'b>> {
+    /// The record's headers in their order, by name; one may have no value.
+    pub(crate) fn headers(&self) -> impl Iterator<Item = (&'b [u8], Option<&'b [u8]>)> {
         let mut raw = ptr::null_mut();
         // SAFETY: the message is alive and owns the headers.
         let code = unsafe { c::rd_kafka_message_headers(self.raw, &mut raw) };
-        (code == Code::RD_KAFKA_RESP_ERR_NO_ERROR).then_some(Headers {
+        let all = (code == Code::RD_KAFKA_RESP_ERR_NO_ERROR).then_some(Headers {
             raw,
             batch: PhantomData,
-        })
+        });
+        all.into_iter()
+            .flat_map(|all| (0..).map_while(move |at| all.get(at)))
     }
 
     /// By what the record is known again.
@@ -153,22 +155,25 @@ impl<'b> Message<'b> {
 }
 
 /// A record's headers.
-pub(crate) struct Headers<'b> {
+#[derive(Clone, Copy)]
+struct Headers<'b> {
     raw: *mut c::rd_kafka_headers_t,
     batch: PhantomData<&'b ()>,
 }
 
 impl<'b> Headers<'b> {
-    /// The last header of that name, as bytes.
-    pub(crate) fn get(&self, name: &CStr) -> Option<&'b [u8]> {
-        let (mut value, mut size) = (ptr::null(), 0);
-        // SAFETY: headers and name are alive; the value lives as long as the message.
+    /// The header at a place, which takes no search; none past the last.
+    fn get(self, at: usize) -> Option<(&'b [u8], Option<&'b [u8]>)> {
+        let (mut name, mut value, mut size) = (ptr::null(), ptr::null(), 0);
+        // SAFETY: the headers are alive.
         let code =
-            unsafe { c::rd_kafka_header_get_last(self.raw, name.as_ptr(), &mut value, &mut size) };
+            unsafe { c::rd_kafka_header_get_all(self.raw, at, &mut name, &mut value, &mut size) };
         if code != Code::RD_KAFKA_RESP_ERR_NO_ERROR {
             return None;
         }
-        bytes(value.cast_mut(), size)
+        // SAFETY: the library ends names by a zero; name and value live as long as the message.
+        let name = unsafe { CStr::from_ptr(name) };
+        Some((name.to_bytes(), bytes(value.cast_mut(), size)))
     }
 }
 

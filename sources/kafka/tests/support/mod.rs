@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, bounded};
 use rdkafka::ClientConfig;
-use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::message::{Header, OwnedHeaders, ToBytes};
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer};
 use tidegauge_kafka::{
@@ -49,7 +49,13 @@ impl Kafka {
     }
 
     /// The same, with headers.
-    pub(crate) fn put_with(&self, topic: &str, index: i32, value: &[u8], headers: &[(&str, &str)]) {
+    pub(crate) fn put_with<V: ToBytes + ?Sized>(
+        &self,
+        topic: &str,
+        index: i32,
+        value: &[u8],
+        headers: &[(&str, &V)],
+    ) {
         let mut all = OwnedHeaders::new();
         for &(key, value) in headers {
             all = all.insert(Header {
