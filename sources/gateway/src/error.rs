@@ -1,5 +1,7 @@
 //! What can go wrong: at the start, and with one request.
 
+use crate::session::ItemError;
+
 /// Why a gateway can't be started.
 #[derive(Debug, thiserror::Error)]
 pub enum GatewayError {
@@ -24,7 +26,15 @@ pub enum PushError {
     /// The request is wrong, and will be when it comes again.
     #[error("{0}")]
     Refused(String),
-    /// The body is longer than allowed.
+    /// Nothing in the body is of the door's format, and never will be.
+    #[error("{}", first(.errors))]
+    Unreadable {
+        /// Items that were refused.
+        rejected: usize,
+        /// What was wrong with them, as in [`crate::Pushed::errors`].
+        errors: Vec<ItemError>,
+    },
+    /// The body is longer than allowed, or what it holds than Kafka takes.
     #[error("{0}")]
     TooLarge(String),
     /// The body stopped coming before its end.
@@ -41,4 +51,8 @@ pub enum PushError {
         /// When to come again.
         retry_after_s: u64,
     },
+}
+
+fn first(errors: &[ItemError]) -> &str {
+    errors.first().map_or("", |item| item.error.as_str())
 }

@@ -10,7 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::counters::{Counters, GatewayStats};
 use crate::error::{GatewayError, PushError};
 use crate::pool::Pool;
-use crate::producer::Producer;
+use crate::producer::{Producer, SendError};
 use crate::session::{Batch, ItemError, Shape};
 use crate::settings::GatewaySettings;
 
@@ -104,8 +104,8 @@ impl Gateway {
     /// that.
     ///
     /// # Errors
-    /// If nothing of the body can be read, if it is too large, or if Kafka can't take it now (then
-    /// some of it may have been taken nevertheless).
+    /// If nothing of the body can be read, if it is too large, or if Kafka can't take it now (in
+    /// the last two cases some of it may have been taken nevertheless).
     pub async fn push(&self, push: Push) -> Result<Pushed, PushError> {
         let now = (self.inner.clock)();
         let partitions = self.inner.producer.partitions(now).await;
@@ -113,10 +113,13 @@ impl Gateway {
         let tenant = push.tenant.clone();
         let batch = self.decode(push, now, partitions).await?;
         if batch.unreadable {
-            return Err(unreadable(&batch));
+            return Err(unreadable(batch));
         }
         let sent = self.inner.producer.send(&tenant, &batch.records).await;
-        sent.map_err(|reason| self.unavailable(reason))?;
+        sent.map_err(|error| match error {
+            SendError::TooLarge(text) => PushError::TooLarge(text),
+            SendError::Away(reason) => self.unavailable(reason),
+        })?;
         let Batch {
             accepted,
             rejected,
@@ -221,13 +224,13 @@ impl Inner {
     }
 }
 
-fn unreadable(batch: &Batch) -> PushError {
-    let first = batch.errors.first();
-    let text = first.map_or_else(String::new, |error| error.error.clone());
-    if first.is_some_and(|error| error.too_large) {
-        PushError::TooLarge(text)
-    } else {
-        PushError::Refused(text)
+fn unreadable(batch: Batch) -> PushError {
+    match batch.errors.first() {
+        Some(first) if first.too_large => PushError::TooLarge(first.error.clone()),
+        _ => PushError::Unreadable {
+            rejected: batch.rejected,
+            errors: batch.errors,
+        },
     }
 }
 

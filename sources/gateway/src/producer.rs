@@ -8,6 +8,7 @@ use rdkafka::ClientConfig;
 use rdkafka::error::KafkaError;
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord, Producer as _};
+use rdkafka::types::RDKafkaErrorCode;
 
 use crate::cut::Outgoing;
 use crate::settings::GatewaySettings;
@@ -31,6 +32,16 @@ pub(crate) struct Producer {
     failures: AtomicU64,
 }
 
+/// Why not all records were produced.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum SendError {
+    /// Some are larger than the producer or the topic takes, and will be again; the others are in
+    /// Kafka.
+    TooLarge(String),
+    /// Kafka can't take them now.
+    Away(String),
+}
+
 #[derive(Clone, Copy)]
 struct Partitions {
     count: u32,
@@ -44,6 +55,9 @@ impl Producer {
             .set("client.id", "tidegauge-gateway")
             .set("linger.ms", "2")
             .set("compression.type", "none")
+            // A batch stands or falls whole: none is longer than a record may be, so that nobody's
+            // is refused for what came along with it.
+            .set("batch.size", settings.record_bytes.to_string())
             .set(
                 "message.timeout.ms",
                 settings.delivery_timeout_ms.to_string(),
@@ -107,38 +121,52 @@ impl Producer {
         asked.await.map_err(|error| error.to_string())?
     }
 
-    /// Produces records and waits until all are acknowledged.
-    pub(crate) async fn send(&self, tenant: &str, records: &[Outgoing]) -> Result<(), String> {
+    /// Produces records and waits until all are acknowledged. One that is too large does not stop
+    /// the others.
+    pub(crate) async fn send(&self, tenant: &str, records: &[Outgoing]) -> Result<(), SendError> {
         let producer = self.producer();
         let mut pending = Vec::with_capacity(records.len());
-        let mut failed = None;
+        let (mut large, mut failed) = (None, None);
         for record in records {
             let message = FutureRecord::<(), _>::to(&self.topic)
                 .partition(record.partition)
                 .payload(&record.body)
                 .headers(headers(tenant, record.delta));
             match producer.send_result(message) {
-                Ok(delivery) => pending.push(delivery),
+                Ok(delivery) => pending.push((record.body.len(), delivery)),
+                Err((error, _)) if is_too_large(&error) => large = Some(record.body.len()),
                 Err((error, _)) => {
                     failed = Some(error.to_string());
                     break;
                 }
             }
         }
-        for delivery in pending {
+        for (bytes, delivery) in pending {
             match delivery.await {
                 Ok(Ok(_)) => {}
+                Ok(Err((error, _))) if is_too_large(&error) => large = Some(bytes),
                 Ok(Err((error, _))) => failed = Some(error.to_string()),
                 Err(_) => failed = Some("the producer was closed".into()),
             }
         }
-        let Some(reason) = failed else { return Ok(()) };
+        let topic = &self.topic;
+        let error = match (failed, large) {
+            (None, None) => return Ok(()),
+            (None, Some(bytes)) => SendError::TooLarge(format!(
+                "a record of {bytes} bytes for `{topic}` is larger than Kafka takes; send smaller \
+                 batches, or raise the topic's `max.message.bytes` and the gateway's \
+                 `message.max.bytes`"
+            )),
+            (Some(reason), _) => {
+                // If partitions were what was wrong, they are asked for again.
+                if let Some(known) = self.partitions.lock().as_mut() {
+                    known.asked_at = i64::MIN / 2;
+                }
+                SendError::Away(format!("producing into `{topic}`: {reason}"))
+            }
+        };
         self.failures.fetch_add(1, Ordering::Relaxed);
-        // If partitions were what was wrong, they are asked for again.
-        if let Some(known) = self.partitions.lock().as_mut() {
-            known.asked_at = i64::MIN / 2;
-        }
-        Err(format!("producing into `{}`: {reason}", self.topic))
+        Err(error)
     }
 
     /// Changes whenever a delivery fails.
@@ -158,6 +186,11 @@ impl Producer {
         }
         current.clone()
     }
+}
+
+/// Told by librdkafka before it sends, or by the broker after.
+fn is_too_large(error: &KafkaError) -> bool {
+    error.rdkafka_error_code() == Some(RDKafkaErrorCode::MessageSizeTooLarge)
 }
 
 fn headers(tenant: &str, delta: bool) -> OwnedHeaders {

@@ -5,12 +5,15 @@ use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rand::rngs::SmallRng;
+use rand::{Rng, SeedableRng};
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{Headers, Message};
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use reqwest::{Client, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use tidegauge_decode::{Decoded, Decoder, Format, Record, Relabel};
@@ -254,6 +257,9 @@ async fn what_is_no_json_is_400() {
             (StatusCode::BAD_REQUEST, &json!("error")),
             "{body:?} {told}"
         );
+        let errors = told["errors"].as_array().map(Vec::len);
+        assert_eq!(told["rejected"].as_u64(), errors.map(|it| it as u64));
+        assert_ne!(told["rejected"], json!(0), "{body:?} {told}");
     }
     let (status, told) = answer(house.post("/api/v1/metrics").body("[]")).await;
     assert_eq!(
@@ -338,7 +344,12 @@ async fn encodings_and_tenants_are_understood() {
         .post("/api/v1/metrics")
         .header("tenant", " ")
         .body_json(&json!([]));
-    assert_eq!(answer(nobody).await.0, StatusCode::BAD_REQUEST);
+    let (status, told) = answer(nobody).await;
+    assert_eq!(
+        (status, &told["rejected"]),
+        (StatusCode::BAD_REQUEST, &json!(0)),
+        "nothing was looked at: {told}"
+    );
 }
 
 #[tokio::test]
@@ -498,6 +509,8 @@ async fn influx_lines_are_taken_and_bad_ones_told_in_its_words() {
             "default:mem_used{}"
         ]
     );
+    let empty = answer(house.post("/write").body("")).await;
+    assert_eq!(empty.0, StatusCode::NO_CONTENT, "a batch of no lines");
     let (status, _) = answer(house.post("/write?precision=fortnight").body("a b=1")).await;
     assert_eq!(status, StatusCode::BAD_REQUEST);
     let ping = house.client.get(format!("{}/ping", house.url));
@@ -662,6 +675,40 @@ async fn a_broker_that_comes_back_is_used_again() {
         series.contains(r#"default:m{"host": "after"}"#),
         "{series:?}"
     );
+}
+
+#[tokio::test]
+async fn what_is_too_large_for_kafka_is_413_and_the_rest_is_taken() {
+    let settings = GatewaySettings {
+        record_bytes: 16 << 10,
+        kafka: [("message.max.bytes".into(), "4000".into())].into(),
+        ..GatewaySettings::default()
+    };
+    let house = house_with(settings).await;
+    let mut rng = SmallRng::seed_from_u64(1);
+    let mut noise = || -> String { (0..3000).map(|_| rng.random_range('a'..'z')).collect() };
+    let large = json!({"name": "large", "labels": {"a": noise(), "b": noise()}, "value": 1});
+    let around = (0..30).map(|host| sample("small", &format!("h{host}"), 1.0));
+    let large: Value = around.chain([large]).collect();
+    let post = |body: &Value| answer(house.post("/api/v1/metrics").body_json(body));
+    let (status, told) = post(&large).await;
+    assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE, "{told}");
+    let text = told["errors"][0]["error"].as_str().expect("an error");
+    assert!(text.contains("larger than Kafka takes"), "{text}");
+
+    let series = house.series();
+    let small = |series: &String| series.contains("small");
+    assert!(!series.is_empty() && series.iter().all(small), "{series:?}");
+
+    // What the broker itself finds too large.
+    let small = sample("small", "a", 1.0);
+    assert_eq!(post(&small).await.0, StatusCode::ACCEPTED);
+    let refusal = [RDKafkaRespErr::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE];
+    house
+        .cluster
+        .request_errors(RDKafkaApiKey::Produce, &refusal);
+    assert_eq!(post(&small).await.0, StatusCode::PAYLOAD_TOO_LARGE);
+    assert_eq!(post(&small).await.0, StatusCode::ACCEPTED);
 }
 
 #[tokio::test]

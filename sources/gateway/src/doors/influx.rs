@@ -97,7 +97,9 @@ fn precision(query: &str) -> Result<&str, PushError> {
 impl Dialect {
     fn error(self, error: &PushError) -> Value {
         let code = match error {
-            PushError::Refused(_) | PushError::Stalled(_) => "invalid",
+            PushError::Refused(_) | PushError::Unreadable { .. } | PushError::Stalled(_) => {
+                "invalid"
+            }
             PushError::TooLarge(_) => "request too large",
             PushError::MediaType(_) => "unsupported media type",
             PushError::Unavailable { .. } => "unavailable",

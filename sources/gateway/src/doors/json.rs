@@ -9,7 +9,9 @@ use serde::Serialize;
 
 use super::way::{push, refuse};
 use crate::door::Door;
+use crate::error::PushError;
 use crate::gateway::{Gateway, Pushed};
+use crate::session::ItemError;
 
 /// What the sender is told.
 #[derive(Serialize)]
@@ -17,6 +19,8 @@ struct Answer {
     /// `ok`, `partial`, or `error` if nothing was accepted.
     status: &'static str,
     accepted: usize,
+    /// How many items were refused. A fault of the request itself, such as its tenant, refuses
+    /// none: they were not looked at, and may be right.
     rejected: usize,
     errors: Vec<ItemAnswer>,
 }
@@ -38,21 +42,26 @@ pub(super) async fn post(
     let content_type = Some("application/json".to_owned());
     match push(&gateway, Door::Json, &headers, body, content_type).await {
         Ok(pushed) => (StatusCode::ACCEPTED, Json(answer(pushed))).into_response(),
-        Err(error) => {
-            let errors = vec![ItemAnswer {
+        Err(error) => refuse(&error, Json(refusal(&error))),
+    }
+}
+
+fn refusal(error: &PushError) -> Answer {
+    let (rejected, errors) = match error {
+        PushError::Unreadable { rejected, errors } => (*rejected, items(errors.clone())),
+        error => {
+            let whole = ItemAnswer {
                 index: None,
                 error: error.to_string(),
-            }];
-            refuse(
-                &error,
-                Json(Answer {
-                    status: "error",
-                    accepted: 0,
-                    rejected: 0,
-                    errors,
-                }),
-            )
+            };
+            (0, vec![whole])
         }
+    };
+    Answer {
+        status: "error",
+        accepted: 0,
+        rejected,
+        errors,
     }
 }
 
@@ -62,14 +71,18 @@ fn answer(pushed: Pushed) -> Answer {
         (0, _) => "error",
         _ => "partial",
     };
-    let item = |item: crate::session::ItemError| ItemAnswer {
-        index: item.index,
-        error: item.error,
-    };
     Answer {
         status,
         accepted: pushed.accepted,
         rejected: pushed.rejected,
-        errors: pushed.errors.into_iter().map(item).collect(),
+        errors: items(pushed.errors),
     }
+}
+
+fn items(errors: Vec<ItemError>) -> Vec<ItemAnswer> {
+    let item = |item: ItemError| ItemAnswer {
+        index: item.index,
+        error: item.error,
+    };
+    errors.into_iter().map(item).collect()
 }

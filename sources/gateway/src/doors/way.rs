@@ -45,6 +45,10 @@ async fn read_and_push(
 ) -> Result<Pushed, PushError> {
     let request = Request::read(gateway, headers, body, door.usual_encoding()).await?;
     add(&gateway.counters().door(door).bytes, request.body.len());
+    // A batch of no lines, as InfluxDB has it.
+    if door == Door::Influx && request.body.is_empty() {
+        return Ok(Pushed::default());
+    }
     let push = Push {
         tenant: request.tenant,
         format: door.format(),
@@ -57,7 +61,7 @@ async fn read_and_push(
 
 const fn status_of(error: &PushError) -> StatusCode {
     match error {
-        PushError::Refused(_) => StatusCode::BAD_REQUEST,
+        PushError::Refused(_) | PushError::Unreadable { .. } => StatusCode::BAD_REQUEST,
         PushError::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
         PushError::Stalled(_) => StatusCode::REQUEST_TIMEOUT,
         PushError::MediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
