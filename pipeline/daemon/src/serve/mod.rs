@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
@@ -56,7 +56,9 @@ pub fn router(stats: StatsSource, http: &Http, parts: Vec<Router>) -> Router {
             stats,
             http: Arc::new(http.clone()),
         });
-    parts.into_iter().fold(own, Router::merge).fallback(unknown)
+    let all = parts.into_iter().fold(own, Router::merge);
+    all.method_not_allowed_fallback(wrong_method)
+        .fallback(unknown)
 }
 
 /// Serves until the end; requests at work then have two seconds left.
@@ -82,13 +84,20 @@ pub async fn serve(
     }
 }
 
-async fn unknown(uri: axum::http::Uri) -> Response {
+async fn unknown(uri: Uri) -> Response {
     let error = format!(
         "there is nothing at {}; see the README for what is",
         uri.path()
     );
     let body = json!({"status": "error", "code": "not_found", "error": error});
     (StatusCode::NOT_FOUND, Json(body)).into_response()
+}
+
+/// What the path does take is in the header `allow`.
+async fn wrong_method(method: Method, uri: Uri) -> Response {
+    let error = format!("{} does not take {method}", uri.path());
+    let body = json!({"status": "error", "code": "method_not_allowed", "error": error});
+    (StatusCode::METHOD_NOT_ALLOWED, Json(body)).into_response()
 }
 
 async fn health(State(shown): State<Shown>) -> Response {

@@ -4,19 +4,23 @@ use super::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 async fn ask(address: SocketAddr, path: &str) -> (u16, String) {
+    let (head, body) = request(address, "GET", path).await;
+    let status = head.split(' ').nth(1);
+    let status = status.and_then(|status| status.parse().ok());
+    (status.expect("a status"), body)
+}
+
+/// The answer's head and body.
+async fn request(address: SocketAddr, method: &str, path: &str) -> (String, String) {
     let mut socket = tokio::net::TcpStream::connect(address)
         .await
         .expect("it listens");
-    let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+    let request = format!("{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
     socket.write_all(request.as_bytes()).await.expect("sent");
     let mut answer = String::new();
     socket.read_to_string(&mut answer).await.expect("answered");
-    let status = answer
-        .split(' ')
-        .nth(1)
-        .and_then(|status| status.parse().ok());
-    let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
-    (status.expect("a status"), body.to_owned())
+    let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
+    (head.to_ascii_lowercase(), body.to_owned())
 }
 
 fn source(change: impl Fn(&mut Stats) + Send + Sync + 'static) -> StatsSource {
@@ -74,6 +78,18 @@ async fn every_route_answers() {
             .contains("\ntidegauge_samples_total 0\n")
     );
     assert_eq!(ask(address, "/nowhere").await.0, 404);
+}
+
+#[tokio::test]
+async fn a_wrong_method_is_told_in_an_object_at_every_route() {
+    let (address, _end) = started(source(|_| {})).await;
+    for path in ["/health", "/part"] {
+        let (head, body) = request(address, "DELETE", path).await;
+        assert!(head.starts_with("http/1.1 405 "), "{head}");
+        assert!(head.contains("allow: get"), "{head}");
+        let body: serde_json::Value = serde_json::from_str(&body).expect("JSON");
+        assert_eq!(body["code"], "method_not_allowed");
+    }
 }
 
 #[tokio::test]
