@@ -1,6 +1,7 @@
 //! What the running program says of itself: one snapshot for the status line, the stats and
 //! health answers, and our own metrics.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -8,6 +9,9 @@ use tidegauge_model::Counts;
 
 /// Gives the newest snapshot. Cheap enough to be asked each second.
 pub type StatsSource = Arc<dyn Fn() -> Stats + Send + Sync>;
+
+/// How much was passed over on purpose, by what it was: `string_fields`, `exemplars`, …
+pub type Skipped = BTreeMap<&'static str, u64>;
 
 /// One snapshot. All times are milliseconds since the Unix epoch.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -28,6 +32,8 @@ pub struct Stats {
     pub records: u64,
     /// Their bytes.
     pub record_bytes: u64,
+    /// What was passed over in them.
+    pub skipped: Skipped,
     /// The stream.
     pub stream: StreamStats,
     /// Commits.
@@ -179,6 +185,8 @@ pub struct PushStats {
     pub accepted: u64,
     /// Items that were refused.
     pub rejected: u64,
+    /// What was passed over in bodies, and so is not in Kafka.
+    pub skipped: Skipped,
     /// Requests refused whole.
     pub refused: u64,
     /// Requests answered 503.

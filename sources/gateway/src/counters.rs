@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use tidegauge_decode::Skipped;
+
 use crate::door::Door;
 
 /// Counts of all doors since the start.
@@ -28,6 +30,8 @@ pub struct DoorStats {
     pub accepted: u64,
     /// Items that were refused.
     pub rejected: u64,
+    /// What bodies held that was passed over on purpose.
+    pub skipped: Skipped,
     /// Requests refused whole: 400, 408, 413 and 415.
     pub refused: u64,
     /// Requests answered 503.
@@ -45,6 +49,10 @@ pub(crate) struct DoorCounters {
     pub(crate) bytes: AtomicU64,
     pub(crate) accepted: AtomicU64,
     pub(crate) rejected: AtomicU64,
+    string_fields: AtomicU64,
+    exemplars: AtomicU64,
+    relabel_drops: AtomicU64,
+    folded_rejects: AtomicU64,
     pub(crate) refused: AtomicU64,
     pub(crate) unavailable: AtomicU64,
 }
@@ -64,11 +72,30 @@ impl Counters {
                 bytes: read(&counters.bytes),
                 accepted: read(&counters.accepted),
                 rejected: read(&counters.rejected),
+                skipped: Skipped {
+                    string_fields: read(&counters.string_fields),
+                    exemplars: read(&counters.exemplars),
+                    relabel_drops: read(&counters.relabel_drops),
+                    folded_rejects: read(&counters.folded_rejects),
+                },
                 refused: read(&counters.refused),
                 unavailable: read(&counters.unavailable),
             }
         };
         Door::ALL.map(stats).to_vec()
+    }
+}
+
+impl DoorCounters {
+    pub(crate) fn skipped(&self, skipped: Skipped) {
+        for (counter, count) in [
+            (&self.string_fields, skipped.string_fields),
+            (&self.exemplars, skipped.exemplars),
+            (&self.relabel_drops, skipped.relabel_drops),
+            (&self.folded_rejects, skipped.folded_rejects),
+        ] {
+            counter.fetch_add(count, Ordering::Relaxed);
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tidegauge_decode::{Format, Record};
+use tidegauge_decode::{Format, Record, Skipped};
 use tidegauge_model::Limits;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -61,6 +61,8 @@ pub struct Pushed {
     pub rejected: usize,
     /// What was wrong with those; of very many only the first thousand, then one for the rest.
     pub errors: Vec<ItemError>,
+    /// What was passed over on purpose.
+    pub skipped: Skipped,
 }
 
 impl Gateway {
@@ -124,12 +126,14 @@ impl Gateway {
             accepted,
             rejected,
             errors,
+            skipped,
             ..
         } = batch;
         Ok(Pushed {
             accepted,
             rejected,
             errors,
+            skipped,
         })
     }
 

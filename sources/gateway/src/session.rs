@@ -1,6 +1,6 @@
 //! A decoder together with what it has told us of its series, kept between requests.
 
-use tidegauge_decode::{Decoded, Decoder, Format, Record, Relabel};
+use tidegauge_decode::{Decoded, Decoder, Format, Record, Relabel, Skipped};
 use tidegauge_model::{Limits, Partition};
 
 use crate::cut::{Known, Outgoing, cut};
@@ -20,6 +20,7 @@ pub(crate) struct Batch {
     pub(crate) accepted: usize,
     pub(crate) rejected: usize,
     pub(crate) errors: Vec<ItemError>,
+    pub(crate) skipped: Skipped,
     /// Nothing in the body was of the format at all.
     pub(crate) unreadable: bool,
 }
@@ -153,6 +154,7 @@ fn batch(records: Vec<Outgoing>, decoded: Decoded) -> Batch {
         accepted,
         rejected,
         errors: errors.collect(),
+        skipped: decoded.skipped,
         unreadable,
     }
 }

@@ -529,6 +529,27 @@ async fn influx_lines_are_taken_and_bad_ones_told_in_its_words() {
     );
 }
 
+#[tokio::test]
+async fn what_is_passed_over_is_counted() {
+    let house = house().await;
+    let body = "cpu state=\"idle\",load=1\ncpu state=\"busy\"\n";
+    let (status, _) = answer(house.post("/write").body(body)).await;
+    assert_eq!(status, StatusCode::NO_CONTENT);
+    let faulty: Value = (0..1007).map(|_| json!({"name": "", "value": 1})).collect();
+    let (_, told) = answer(house.post("/api/v1/metrics").body_json(&faulty)).await;
+    assert_eq!(told["rejected"], json!(1007), "{told}");
+    let doors = house.gateway.stats().doors;
+    let skipped = |name: &str| {
+        let mut doors = doors.iter();
+        doors
+            .find(|door| door.door == name)
+            .expect("a door")
+            .skipped
+    };
+    assert_eq!(skipped("influx").string_fields, 2);
+    assert_eq!(skipped("json").folded_rejects, 7);
+}
+
 fn otlp(temporality: u8) -> Value {
     json!({"resourceMetrics": [{
         "resource": {"attributes": [{"key": "service.name", "value": {"stringValue": "shop"}}]},

@@ -103,6 +103,15 @@ fn input(page: &mut Page, stats: &Stats) {
         "Their bytes.",
         stats.record_bytes,
     );
+    let name = "tidegauge_skipped_total";
+    page.family(
+        name,
+        "counter",
+        "What was passed over in records on purpose.",
+    );
+    for (what, count) in &stats.skipped {
+        page.sample(name, &[("what", what)], count);
+    }
     let name = "tidegauge_partition_lag_records";
     page.family(name, "gauge", "Records that wait in a partition.");
     partitions(page, stats, name, |partition| Some(partition.lag));
@@ -341,12 +350,23 @@ fn doors(page: &mut Page, stats: &Stats) {
             page.sample(name, &[("door", door.door.as_str())], value);
         }
     }
+    let name = "tidegauge_push_skipped_total";
+    page.family(
+        name,
+        "counter",
+        "What was passed over in bodies on purpose.",
+    );
+    for door in &stats.pushes {
+        for (what, count) in &door.skipped {
+            page.sample(name, &[("door", door.door.as_str()), ("what", what)], count);
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stats::PartitionStats;
+    use crate::stats::{PartitionStats, PushStats};
 
     #[test]
     fn every_line_is_of_the_format_and_every_family_is_declared_once() {
@@ -357,6 +377,12 @@ mod tests {
             ..PartitionStats::default()
         };
         stats.partitions.push(odd);
+        stats.skipped = [("exemplars", 3), ("tombstones", 1)].into();
+        stats.pushes.push(PushStats {
+            door: "influx".into(),
+            skipped: [("string_fields", 2)].into(),
+            ..PushStats::default()
+        });
         let text = render(&stats, &Usage::default());
         let mut declared = Vec::new();
         for line in text.lines() {
@@ -371,7 +397,12 @@ mod tests {
                 assert!(value.parse::<f64>().is_ok(), "{line}");
             }
         }
-        let odd = "tidegauge_partition_lag_records{topic=\"a\\\"b\\\\c\\n\",partition=\"0\"} 7";
-        assert!(text.lines().any(|line| line == odd), "{text}");
+        for line in [
+            "tidegauge_partition_lag_records{topic=\"a\\\"b\\\\c\\n\",partition=\"0\"} 7",
+            "tidegauge_skipped_total{what=\"tombstones\"} 1",
+            "tidegauge_push_skipped_total{door=\"influx\",what=\"string_fields\"} 2",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line} in {text}");
+        }
     }
 }

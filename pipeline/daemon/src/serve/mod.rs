@@ -151,6 +151,7 @@ fn stream_body(stats: &Stats) -> serde_json::Value {
     let more = json!({
         "now": stats.now,
         "watermark_lag_ms": stats.stream.watermark.map(|watermark| stats.now - watermark),
+        "skipped": stats.skipped,
         "commits": stats.commits,
         "tables": stats.tables,
         "upkeep": stats.upkeep,

@@ -52,7 +52,11 @@ async fn started(stats: StatsSource) -> (SocketAddr, CancellationToken) {
 
 #[tokio::test]
 async fn every_route_answers() {
-    let (address, _end) = started(source(|stats| stats.stream.watermark = Some(4_000))).await;
+    let (address, _end) = started(source(|stats| {
+        stats.stream.watermark = Some(4_000);
+        stats.skipped = [("exemplars", 3)].into();
+    }))
+    .await;
     for path in ["/health", "/api/v1/health"] {
         let (status, body) = ask(address, path).await;
         assert_eq!(status, 200, "{body}");
@@ -69,6 +73,7 @@ async fn every_route_answers() {
         (&stream["watermark"], &stream["watermark_lag_ms"]),
         (&4000.into(), &1000.into())
     );
+    assert_eq!(stream["skipped"], json!({"exemplars": 3}));
     let (_, queue) = ask(address, "/api/v1/stats/queue").await;
     assert!(queue.contains("\"lag\":0"), "{queue}");
     assert!(

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidegauge_dataflow::{Hold, Settings};
+use tidegauge_decode as decode;
 use tidegauge_gateway::Gateway;
-use tidegauge_kafka::Blocked;
+use tidegauge_kafka::{Blocked, SourceStats};
 use tidegauge_lake::{Clock, StoreHealth, Upkeep};
 use tidegauge_model::{Counts, MINUTE_MS};
 use tidegauge_queries::Engine;
@@ -15,7 +16,8 @@ use tidegauge_tables::Table;
 
 use super::SharedAgent;
 use crate::stats::{
-    BoundStats, CommitStats, PartitionStats, PushStats, Stats, StreamStats, TableStats, UpkeepStats,
+    BoundStats, CommitStats, PartitionStats, PushStats, Skipped, Stats, StreamStats, TableStats,
+    UpkeepStats,
 };
 
 /// Bytes a sample counts for in bounds.
@@ -53,6 +55,7 @@ impl Reporter {
             partitions: partitions(&status, now),
             records: status.sources.iter().map(|source| source.records).sum(),
             record_bytes: status.sources.iter().map(|source| source.bytes).sum(),
+            skipped: skipped_records(&status.sources),
             stream: stream(&status),
             commits: commits(&status),
             upkeep: self.upkeep(),
@@ -122,11 +125,35 @@ impl Reporter {
                 bytes: door.bytes,
                 accepted: door.accepted,
                 rejected: door.rejected,
+                skipped: skipped(door.skipped),
                 refused: door.refused,
                 unavailable: door.unavailable,
             })
             .collect()
     }
+}
+
+/// In one set of words for records and bodies.
+fn skipped(counts: decode::Skipped) -> Skipped {
+    [
+        ("string_fields", counts.string_fields),
+        ("exemplars", counts.exemplars),
+        ("relabel_drops", counts.relabel_drops),
+        ("folded_rejects", counts.folded_rejects),
+    ]
+    .into()
+}
+
+/// Of all workers' sources; records without a value, which no decoder sees, among it.
+fn skipped_records(sources: &[SourceStats]) -> Skipped {
+    let mut sum = Skipped::new();
+    for source in sources {
+        let tombstones = ("tombstones", source.tombstones);
+        for (what, count) in skipped(source.skipped).into_iter().chain([tombstones]) {
+            *sum.entry(what).or_default() += count;
+        }
+    }
+    sum
 }
 
 fn kafka_trouble(status: &Status, now: i64) -> Option<String> {
@@ -246,4 +273,31 @@ fn tables(status: &Status) -> Vec<TableStats> {
             })
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_sources_pass_over_is_summed_in_its_words() {
+        let source = SourceStats {
+            tombstones: 1,
+            skipped: decode::Skipped {
+                string_fields: 2,
+                exemplars: 3,
+                relabel_drops: 4,
+                folded_rejects: 5,
+            },
+            ..SourceStats::default()
+        };
+        let expected = [
+            ("string_fields", 4),
+            ("exemplars", 6),
+            ("relabel_drops", 8),
+            ("folded_rejects", 10),
+            ("tombstones", 2),
+        ];
+        assert_eq!(skipped_records(&[source, source]), expected.into());
+    }
 }

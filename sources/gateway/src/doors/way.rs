@@ -26,6 +26,7 @@ pub(super) async fn push(
         Ok(pushed) => {
             add(&counters.accepted, pushed.accepted);
             add(&counters.rejected, pushed.rejected);
+            counters.skipped(pushed.skipped);
         }
         Err(PushError::Unavailable { reason, .. }) => {
             add(&counters.unavailable, 1);
