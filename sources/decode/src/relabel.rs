@@ -1,7 +1,8 @@
 //! Prometheus `relabel_configs`: rules that change, keep or drop label sets.
 //!
 //! Semantics are those of `model/relabel` in prometheus/prometheus. Rules see the metric name as
-//! the label `__name__`. They run once per series, when it is first seen.
+//! the label `__name__`. They run once per series, when it is first seen. `\d`, `\s`, `\w` and `\b` know
+//! ASCII alone, as in RE2.
 
 use std::borrow::Cow;
 
@@ -175,16 +176,43 @@ fn compile(number: usize, rule: &RelabelRule) -> Result<Compiled, RelabelError> 
         return Err(missing("modulus"));
     }
     // The dot matches newlines and the whole value must match, as in Prometheus.
-    let regex =
-        Regex::new(&format!("^(?s:{})$", rule.regex)).map_err(|source| RelabelError::Regex {
-            rule: number,
-            regex: rule.regex.clone(),
-            source: Box::new(source),
-        })?;
+    let whole = format!("^(?s:{})$", ascii_classes(&rule.regex));
+    let regex = Regex::new(&whole).map_err(|source| RelabelError::Regex {
+        rule: number,
+        regex: rule.regex.clone(),
+        source: Box::new(source),
+    })?;
     Ok(Compiled {
         rule: rule.clone(),
         regex,
     })
+}
+
+/// The expression with its Perl classes as RE2 reads them; a class may stand in another.
+fn ascii_classes(regex: &str) -> String {
+    let mut out = String::with_capacity(regex.len());
+    let mut chars = regex.chars();
+    while let Some(char) = chars.next() {
+        if char != '\\' {
+            out.push(char);
+            continue;
+        }
+        match chars.next() {
+            Some('d') => out.push_str("[0-9]"),
+            Some('D') => out.push_str("[^0-9]"),
+            Some('s') => out.push_str(r"[\t\n\f\r ]"),
+            Some('S') => out.push_str(r"[^\t\n\f\r ]"),
+            Some('w') => out.push_str("[0-9A-Za-z_]"),
+            Some('W') => out.push_str("[^0-9A-Za-z_]"),
+            Some('b') => out.push_str(r"(?-u:\b)"),
+            Some('B') => out.push_str(r"(?-u:\B)"),
+            other => {
+                out.push('\\');
+                out.extend(other);
+            }
+        }
+    }
+    out
 }
 
 impl Compiled {
@@ -278,4 +306,36 @@ fn md5_tail(text: &str) -> u64 {
     let digest: [u8; 16] = Md5::digest(text).into();
     let tail = digest.last_chunk::<8>().expect("MD5 has 16 bytes");
     u64::from_be_bytes(*tail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn classes_are_those_of_re2() {
+        for (regex, matching, other) in [
+            (r"\d+", "42", "\u{663}"),
+            (r"\w+", "web_01", "zwölf"),
+            (r"[\w.-]+", "web-01.eu", "zwölf.eu"),
+            (r"[^\d]+", "\u{663}", "3"),
+            (r"\W", "ü", "u"),
+            (r"a\sb", "a b", "a\u{a0}b"),
+            (r".+\b.+", "ab-c", "abc"),
+            (r"zw\b.+", "zwölf", "zwei"),
+            (r"a\Bb", "ab", "a b"),
+            (r"zwölf\.\\d", r"zwölf.\d", r"zwölf.\1"),
+            ("[ä-ü]+", "öü", "ou"),
+        ] {
+            let rule = RelabelRule {
+                source_labels: vec!["x".into()],
+                regex: regex.into(),
+                action: RelabelAction::Keep,
+                ..RelabelRule::default()
+            };
+            let rules = Relabel::new(&[rule]).expect(regex);
+            let keeps = |value: &'static str| rules.apply(&mut vec![("x".into(), value.into())]);
+            assert_eq!((keeps(matching), keeps(other)), (true, false), "{regex}");
+        }
+    }
 }
