@@ -1,12 +1,14 @@
 //! OpenTelemetry names into Prometheus names.
 //!
 //! Rules: the OpenTelemetry specification's "Prometheus and OpenMetrics Compatibility", with the
-//! choices that Prometheus's OTLP door makes by default.
+//! choices that Prometheus's OTLP door makes by default. Where they differ, names are those that
+//! github.com/prometheus/otlptranslator makes, `tibibytes` and trailing underscores included, so that
+//! what is asked there finds its series here.
 
 use tidegauge_model::MetricType;
 
 /// UCUM units and their words.
-const UNITS: [(&str, &str); 25] = [
+const UNITS: [(&str, &str); 24] = [
     ("d", "days"),
     ("h", "hours"),
     ("min", "minutes"),
@@ -18,9 +20,8 @@ const UNITS: [(&str, &str); 25] = [
     ("KiBy", "kibibytes"),
     ("MiBy", "mebibytes"),
     ("GiBy", "gibibytes"),
-    ("TiBy", "tebibytes"),
+    ("TiBy", "tibibytes"),
     ("KBy", "kilobytes"),
-    ("kBy", "kilobytes"),
     ("MBy", "megabytes"),
     ("GBy", "gigabytes"),
     ("TBy", "terabytes"),
@@ -58,7 +59,11 @@ pub(super) fn metric_name(name: &str, unit: &str, metric_type: MetricType, gauge
     }
     let (main, per) = unit_words(unit);
     if !main.is_empty() && !words.contains(&main.as_str()) {
-        words.push(&main);
+        words.push(if per.is_empty() {
+            &main
+        } else {
+            main.trim_end_matches('_')
+        });
     }
     if !per.is_empty() && !words.contains(&per.as_str()) {
         words.push(&per);
@@ -83,11 +88,9 @@ pub(super) fn metric_name(name: &str, unit: &str, metric_type: MetricType, gauge
 /// The unit in words: `By/s` is `bytes_per_second`.
 pub(super) fn unit_name(unit: &str) -> String {
     let (main, per) = unit_words(unit);
-    [main, per]
-        .into_iter()
-        .filter(|word| !word.is_empty())
-        .collect::<Vec<_>>()
-        .join("_")
+    let mut words = vec![&*main, &*per];
+    words.retain(|word| !word.is_empty());
+    words.join("_").trim_end_matches('_').to_owned()
 }
 
 /// The words for what stands before and behind a unit's slash; annotations in braces are no unit.
@@ -103,10 +106,11 @@ fn unit_words(unit: &str) -> (String, String) {
         main => clean(word(&UNITS, main)),
     };
     let per = clean(word(&PER_UNITS, per));
+    let per = per.trim_end_matches('_');
     (
         main,
         if per.is_empty() {
-            per
+            String::new()
         } else {
             format!("per_{per}")
         },
@@ -120,13 +124,15 @@ fn word<'u>(words: &[(&str, &'static str)], unit: &'u str) -> &'u str {
         .map_or(unit, |known| known.1)
 }
 
-/// Only letters and digits, anything between them as one underscore.
+/// Only letters and digits, anything between and behind them as one underscore.
 fn clean(unit: &str) -> String {
-    let words = unit.split(|char: char| !(char.is_ascii_alphanumeric() || char == ':'));
-    words
-        .filter(|word| !word.is_empty())
-        .collect::<Vec<_>>()
-        .join("_")
+    let other = |char: char| !(char.is_ascii_alphanumeric() || char == ':');
+    let words: Vec<_> = unit.split(other).filter(|word| !word.is_empty()).collect();
+    let mut clean = words.join("_");
+    if !clean.is_empty() && unit.ends_with(other) {
+        clean.push('_');
+    }
+    clean
 }
 
 /// A label's name: what Prometheus does not allow becomes an underscore, and a name that would
@@ -188,6 +194,10 @@ mod tests {
             ("speed", "km/h", Gauge, "speed_km_per_hour"),
             ("größe", "", Gauge, "gr_e"),
             ("...", "s", Gauge, ""),
+            ("heap", "TiBy", Gauge, "heap_tibibytes"),
+            ("heap", "kBy", Gauge, "heap_kBy"),
+            ("area", "m^2'", Gauge, "area_m_2_"),
+            ("area", "m^2'/s'", Gauge, "area_m_2_per_s"),
         ] {
             assert_eq!(
                 metric_name(name, unit, metric_type, metric_type == Gauge),
@@ -200,6 +210,18 @@ mod tests {
             "queue",
             "an up-down sum is no ratio"
         );
+    }
+
+    #[test]
+    fn unit_names() {
+        for (unit, expected) in [
+            ("By/s", "bytes_per_second"),
+            ("1", ""),
+            ("{requests}/s", "per_second"),
+            ("m^2'", "m_2"),
+        ] {
+            assert_eq!(unit_name(unit), expected, "{unit}");
+        }
     }
 
     #[test]
