@@ -46,6 +46,16 @@ impl Encoding {
     }
 }
 
+/// Whether bytes of which no encoding is told may be a snappy block, which has no magic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Snappy {
+    No,
+    /// If it is a valid one.
+    Maybe,
+    /// It is what the format comes in: if it says that it is too large, it is.
+    Usual,
+}
+
 /// Why a record was not decompressed.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Failure {
@@ -61,18 +71,18 @@ pub(crate) struct Decompressor {
 }
 
 impl Decompressor {
-    /// The bytes behind `encoding`, at most `limit`; without one, a valid snappy block is one if
-    /// `maybe_snappy`.
+    /// The bytes behind `encoding`, at most `limit`.
     pub(crate) fn open<'b>(
         &'b mut self,
         encoding: Encoding,
-        maybe_snappy: bool,
+        snappy: Snappy,
         bytes: &'b [u8],
         limit: usize,
     ) -> Result<&'b [u8], Failure> {
         match encoding {
-            Encoding::Identity if maybe_snappy => match self.snappy(bytes, limit) {
+            Encoding::Identity if snappy != Snappy::No => match self.snappy(bytes, limit) {
                 Ok(len) => Ok(&self.buffer[..len]),
+                Err(Failure::TooLarge) if snappy == Snappy::Usual => Err(Failure::TooLarge),
                 Err(_) => plain(bytes, limit),
             },
             Encoding::Identity => plain(bytes, limit),

@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use tidegauge_model::{HOUR_MS, Limits, MINUTE_MS, Partition, RejectReason};
+use tidegauge_model::{HOUR_MS, Limits, MINUTE_MS, Partition, RejectReason, Series, SeriesError};
 
-use crate::compress::{Decompressor, Encoding, Failure};
+use crate::compress::{Decompressor, Encoding, Failure, Snappy};
 use crate::context::{Context, Refused};
 use crate::intern::{Interner, Rules};
 use crate::record::{Decoded, Format, Record};
@@ -49,6 +49,7 @@ pub struct Decoder {
     relabel: Relabel,
     influx_precision: Precision,
     forget_after_ms: i64,
+    own_tenant: Box<str>,
     tenants: Vec<Interner>,
     by_tenant: HashMap<Box<str>, usize>,
     /// The tenant of the last record.
@@ -70,6 +71,7 @@ impl Decoder {
             relabel,
             influx_precision: Precision::Ns,
             forget_after_ms: HOUR_MS,
+            own_tenant: "default".into(),
             tenants: Vec::new(),
             by_tenant: HashMap::new(),
             current: 0,
@@ -96,10 +98,18 @@ impl Decoder {
         self
     }
 
+    /// Sets the tenant under which a record is rejected whose own can't be one, as it is empty, too long or
+    /// no text: the topic's. It is `default` where nothing is set.
+    #[must_use]
+    pub fn own_tenant(mut self, tenant: &str) -> Self {
+        self.own_tenant = tenant.into();
+        self
+    }
+
     /// Decodes one record and appends what it holds to `out`.
     pub fn decode(&mut self, record: &Record<'_>, out: &mut Decoded) {
         self.advance(record.received_at);
-        self.current = self.tenant(record.tenant);
+        let stranger = self.choose_tenant(record.tenant).err();
         let mut context = Context {
             record,
             partition: &self.partition,
@@ -113,13 +123,16 @@ impl Decoder {
             out,
             rejected: 0,
         };
-        let refused = body(
-            &mut self.decompressor,
-            self.format,
-            record,
-            self.limits.record_bytes,
-        )
-        .map(|(wire, body)| {
+        let opened = match stranger {
+            Some(refused) => Err((refused.reason, refused.detail)),
+            None => body(
+                &mut self.decompressor,
+                self.format,
+                record,
+                self.limits.record_bytes,
+            ),
+        };
+        let refused = opened.map(|(wire, body)| {
             let precision = sniff::precision(record).unwrap_or(self.influx_precision);
             dispatch(&mut context, wire, body, precision, &mut self.key);
         });
@@ -146,20 +159,32 @@ impl Decoder {
             + self.key.capacity()
     }
 
-    fn tenant(&mut self, tenant: &str) -> usize {
-        if self
-            .tenants
-            .get(self.current)
-            .is_some_and(|known| *known.tenant == *tenant)
-        {
-            return self.current;
+    /// Makes the record's tenant the current one; the own one if it can be none.
+    fn choose_tenant(&mut self, tenant: &str) -> Result<(), SeriesError> {
+        let current = self.tenants.get(self.current);
+        if current.is_some_and(|known| *known.tenant == *tenant) {
+            return Ok(());
         }
         if let Some(&known) = self.by_tenant.get(tenant) {
-            return known;
+            self.current = known;
+            return Ok(());
         }
-        self.tenants.push(Interner::new(tenant));
-        self.by_tenant.insert(tenant.into(), self.tenants.len() - 1);
-        self.tenants.len() - 1
+        // Whether it could have any series.
+        let proven = Series::new(tenant, "x", &mut Vec::new(), &self.limits).map(|_| ());
+        let tenant = match &proven {
+            Ok(()) => tenant,
+            Err(_) => &self.own_tenant,
+        };
+        self.current = match self.by_tenant.get(tenant) {
+            Some(&known) => known,
+            None => {
+                self.tenants.push(Interner::new(tenant));
+                let last = self.tenants.len() - 1;
+                self.by_tenant.insert(tenant.into(), last);
+                last
+            }
+        };
+        proven
     }
 
     /// Moves the minute hand, and forgets what has not been used for long. It never goes back.
@@ -188,6 +213,9 @@ impl Decoder {
     }
 }
 
+/// What some editors and Windows' tools put before UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
 /// What the record is and its bytes without compression.
 fn body<'b>(
     decompressor: &'b mut Decompressor,
@@ -211,11 +239,13 @@ fn body<'b>(
             (RejectReason::UnknownFormat, detail)
         })?,
     };
-    // A snappy block has no magic: where nothing is said, it is what remote write comes in.
-    let maybe_snappy = record.content_encoding.is_none()
-        && wire.is_none_or(|wire| wire == Wire::RemoteWrite)
-        && sniff::is_binary(record.value);
-    let body = decompressor.open(encoding, maybe_snappy, record.value, limit);
+    let snappy = match wire {
+        _ if record.content_encoding.is_some() => Snappy::No,
+        None if sniff::is_binary(record.value) => Snappy::Maybe,
+        Some(Wire::RemoteWrite) if sniff::is_binary(record.value) => Snappy::Usual,
+        _ => Snappy::No,
+    };
+    let body = decompressor.open(encoding, snappy, record.value, limit);
     let body = body.map_err(|failure| match failure {
         Failure::TooLarge => {
             let detail = format!("larger than {limit} bytes after decompression");
@@ -223,6 +253,8 @@ fn body<'b>(
         }
         Failure::Broken(why) => (RejectReason::Malformed, format!("decompressing: {why}")),
     })?;
+    // No protobuf begins with these bytes: their wire type would be 7.
+    let body = body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body);
     // In protobuf nothing is a message too: a request without content.
     let protobuf = matches!(wire, Some(Wire::OtlpProtobuf | Wire::RemoteWrite));
     if body.is_empty() && !protobuf {

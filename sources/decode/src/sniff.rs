@@ -69,7 +69,11 @@ pub(crate) fn is_binary(bytes: &[u8]) -> bool {
 /// What the bytes, without compression, look like.
 pub(crate) fn of_bytes(body: &[u8]) -> Option<Wire> {
     if is_binary(body) {
-        return protobuf(body);
+        let wire = protobuf(body);
+        // A text that begins like one may hold a control character, in an Influx string for example.
+        if wire.is_some() || !body.first()?.is_ascii_graphic() {
+            return wire;
+        }
     }
     match body.trim_ascii_start().first()? {
         b'{' | b'[' => Some(json(body)),
@@ -154,6 +158,17 @@ mod tests {
     fn field(number: u8, content: &[u8]) -> Vec<u8> {
         let length = u8::try_from(content.len()).expect("short");
         [&[number << 3 | 2, length], content].concat()
+    }
+
+    #[test]
+    fn a_control_character_does_not_make_a_text_binary() {
+        for (body, wire) in [
+            (&b"m s=\"\x1b[0m\",v=1 5"[..], Some(Wire::Influx)),
+            (b"{\"name\":\"a\x01\"}", Some(Wire::Json)),
+            (b"\x01m v=1", None),
+        ] {
+            assert_eq!(of_bytes(body), wire, "{body:?}");
+        }
     }
 
     #[test]
