@@ -15,8 +15,8 @@ use crate::table::{DROPPED, Target};
 /// can't grow a thousandfold.
 const REJECTS_PER_RECORD: usize = 1000;
 
-/// 0001-01-01T00:00:00Z and the last millisecond of year 9999.
-const TIMES: std::ops::RangeInclusive<i64> = -62_135_596_800_000..=253_402_300_799_999;
+/// What 64 bits hold as nanoseconds, as engines that read the tables count: September 1677 to April 2262.
+const TIMES: std::ops::RangeInclusive<i64> = -9_223_372_036_854..=9_223_372_036_854;
 
 /// Bytes that are not of the format, from which there is no going on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,6 +85,16 @@ impl Context<'_> {
     }
 
     pub(crate) fn reject(&mut self, item: Option<usize>, reason: RejectReason, detail: String) {
+        self.reject_with(item, reason, || detail);
+    }
+
+    /// Words are asked for only where the reject gets a row of its own.
+    pub(crate) fn reject_with(
+        &mut self,
+        item: Option<usize>,
+        reason: RejectReason,
+        detail: impl FnOnce() -> String,
+    ) {
         self.rejected += 1;
         if self.rejected > REJECTS_PER_RECORD {
             self.out.skipped.folded_rejects += 1;
@@ -97,7 +107,7 @@ impl Context<'_> {
             offset: record.offset,
             time: record.own_time(),
             reason,
-            detail,
+            detail: detail(),
             bytes: record.value[..record.value.len().min(REJECT_BYTES)].to_vec(),
         });
         self.out.reject_items.push(item);
@@ -152,7 +162,7 @@ impl Context<'_> {
     }
 }
 
-/// Whether a time in milliseconds lies inside years 1–9999.
+/// Whether a time in milliseconds lies inside years 1678–2261, or a little beyond.
 #[inline]
 pub(crate) fn valid_time(time: i64) -> bool {
     TIMES.contains(&time)

@@ -6,7 +6,11 @@
 //! are skipped and counted. Without a timestamp a line has the record's.
 //!
 //! Each line stands or falls alone; a field with a bad value leaves the line's others. Items in
-//! rejects are lines that are neither empty nor comments.
+//! rejects are lines that are neither empty nor comments. A string field may hold line ends; where its
+//! line comes to nothing, what follows the first of them is read as lines again.
+//!
+//! A backslash before a comma, a space or an equals sign makes it part of the text; before anything
+//! else it is itself, another backslash included.
 //!
 //! Measurement and tags are one key, a field's name under it another.
 //!
@@ -14,8 +18,9 @@
 
 use std::borrow::Cow;
 
-use tidegauge_model::RejectReason;
+use tidegauge_model::{Limits, RejectReason};
 
+use crate::again::Again;
 use crate::context::{Context, Fault, Refused};
 use crate::intern::Keys;
 use crate::number::{decimal, number};
@@ -35,7 +40,10 @@ pub(crate) fn decode(
         at: 0,
         started: 0,
         item: 0,
+        counted: (0, 1),
+        again: Again::of(body),
         precision,
+        tags: None,
         key,
     };
     while lines.start() {
@@ -43,25 +51,16 @@ pub(crate) fn decode(
         let first = context.out.samples.len();
         lines.started = lines.at;
         match lines.line(context) {
-            Ok(Some(time)) => context.out.samples.time[first..].fill(time),
-            Ok(None) => {
-                context.rollback(mark);
-                let detail = format!("line {}: bad timestamp", lines.number());
-                context.reject(Some(lines.item), RejectReason::BadTimestamp, detail);
+            Ok(time) => {
+                context.out.samples.time[first..].fill(time);
+                lines.end();
             }
-            Err(fault) => {
+            Err(broken) => {
                 context.rollback(mark);
-                let detail = format!(
-                    "line {}: {} at byte {}",
-                    lines.number(),
-                    fault.what,
-                    fault.at
-                );
-                context.reject(Some(lines.item), RejectReason::Malformed, detail);
+                lines.broken(context, &broken);
             }
         }
         lines.item += 1;
-        lines.end();
     }
 }
 
@@ -71,8 +70,31 @@ struct Lines<'a, 'k> {
     /// Where the line began.
     started: usize,
     item: usize,
+    /// How far the text's lines are counted, and which line that is.
+    counted: (usize, usize),
+    again: Again,
     precision: Precision,
+    /// What the head says of a line that began there, from its first field on that is new.
+    tags: Option<(usize, Result<Tags<'a>, Refused>)>,
     key: &'k mut Vec<u8>,
+}
+
+/// Why nothing of a line is taken.
+enum Broken<'a> {
+    Text(Fault),
+    Time(&'a [u8]),
+}
+
+impl From<Fault> for Broken<'_> {
+    fn from(fault: Fault) -> Self {
+        Self::Text(fault)
+    }
+}
+
+/// A head with its escapes resolved.
+struct Tags<'a> {
+    measurement: Cow<'a, str>,
+    labels: Labels<'a>,
 }
 
 impl<'a> Lines<'a, '_> {
@@ -83,9 +105,38 @@ impl<'a> Lines<'a, '_> {
 
     /// Which line of the text this is, from 1; only errors ask.
     #[cold]
-    fn number(&self) -> usize {
-        let before = &self.text[..self.started];
-        1 + before.iter().filter(|&&byte| byte == b'\n').count()
+    fn number(&mut self) -> usize {
+        let (counted, line) = self.counted;
+        let since = &self.text[counted..self.started];
+        let line = line + since.iter().filter(|&&byte| byte == b'\n').count();
+        self.counted = (self.started, line);
+        line
+    }
+
+    /// Rejects the line and goes to the next.
+    #[cold]
+    fn broken(&mut self, context: &mut Context<'_>, broken: &Broken<'_>) {
+        let reached = self.at;
+        self.at = self.again.back(self.started, reached);
+        let left_out = self.at > self.started && self.text[self.started..self.at].contains(&b'\n');
+        self.end();
+        let reason = match broken {
+            Broken::Text(_) => RejectReason::Malformed,
+            Broken::Time(_) => RejectReason::BadTimestamp,
+        };
+        context.reject_with(Some(self.item), reason, || {
+            let line = self.number();
+            let what = match broken {
+                Broken::Text(fault) => format!("{} at byte {}", fault.what, fault.at),
+                Broken::Time(text) => no_time(text, self.precision),
+            };
+            let lines = if left_out {
+                "; the lines up to there are left out"
+            } else {
+                ""
+            };
+            format!("line {line}: {what}{lines}")
+        });
     }
 
     const fn fault(&self, what: &'static str) -> Fault {
@@ -113,9 +164,45 @@ impl<'a> Lines<'a, '_> {
             .unwrap_or(rest.len());
     }
 
-    /// Takes one line's fields and returns its time; none if that can't be read.
-    fn line(&mut self, context: &mut Context<'_>) -> Result<Option<i64>, Fault> {
-        let (head, known) = self.head(context)?;
+    /// Takes one line's fields and returns its time.
+    #[inline]
+    fn line(&mut self, context: &mut Context<'_>) -> Result<i64, Broken<'a>> {
+        let rest = &self.text[self.at..];
+        let table = context.interner.table(Keys::InfluxHead);
+        let (place, head) = table.predicted();
+        if !head.is_empty()
+            && rest
+                .strip_prefix(head)
+                .is_some_and(|rest| rest.starts_with(b" "))
+        {
+            let head = &rest[..head.len()];
+            self.at += head.len();
+            let known = table.take(place, context.tick).local;
+            return self.fields(context, head, known);
+        }
+        self.unexpected_line(context)
+    }
+
+    #[cold]
+    fn unexpected_line(&mut self, context: &mut Context<'_>) -> Result<i64, Broken<'a>> {
+        let head = self.until(b' ', "expected a space before the fields")?;
+        let interner = &mut context.interner;
+        let (known, fresh) = interner.context(Keys::InfluxHead, head, context.tick);
+        let time = self.fields(context, head, known);
+        if let Some(fresh) = fresh {
+            context.interner.settle(fresh);
+        }
+        time
+    }
+
+    /// What stands behind measurement and tags, which are known by a number.
+    #[inline]
+    fn fields(
+        &mut self,
+        context: &mut Context<'_>,
+        head: &'a [u8],
+        known: u32,
+    ) -> Result<i64, Broken<'a>> {
         self.spaces();
         loop {
             self.field(context, head, known)?;
@@ -123,24 +210,27 @@ impl<'a> Lines<'a, '_> {
                 Some(b',') => self.at += 1,
                 Some(b' ') => break,
                 _ if self.at_end() => break,
-                _ => return Err(self.fault("expected a comma, a space or the line's end")),
+                _ => {
+                    return Err(self
+                        .fault("expected a comma, a space or the line's end")
+                        .into());
+                }
             }
         }
         self.spaces();
         if self.at_end() {
-            return Ok(Some(context.record.own_time()));
+            return Ok(context.record.own_time());
         }
         let start = self.at;
         while !self.at_end() && self.peek() != Some(b' ') {
             self.at += 1;
         }
-        let time = number_time(&self.text[start..self.at], self.precision);
+        let text = &self.text[start..self.at];
         self.spaces();
-        if self.at_end() {
-            Ok(time)
-        } else {
-            Err(self.fault("more after the timestamp"))
+        if !self.at_end() {
+            return Err(self.fault("more after the timestamp").into());
         }
+        number_time(text, self.precision).ok_or(Broken::Time(text))
     }
 
     #[inline]
@@ -159,36 +249,6 @@ impl<'a> Lines<'a, '_> {
         }
     }
 
-    /// Measurement and tags, and the number they are known by.
-    #[inline]
-    fn head(&mut self, context: &mut Context<'_>) -> Result<(&'a [u8], u32), Fault> {
-        let rest = &self.text[self.at..];
-        let table = context.interner.table(Keys::InfluxHead);
-        let (place, head) = table.predicted();
-        if !head.is_empty()
-            && rest
-                .strip_prefix(head)
-                .is_some_and(|rest| rest.starts_with(b" "))
-        {
-            let head = &rest[..head.len()];
-            self.at += head.len();
-            return Ok((head, table.take(place, context.tick).local));
-        }
-        let head = self.until(b' ', "expected a space before the fields")?;
-        let known = match table.find(head, context.tick) {
-            Some(known) => known,
-            None => {
-                let known = context.interner.new_context();
-                context
-                    .interner
-                    .table(Keys::InfluxHead)
-                    .insert(head, known, context.tick);
-                known
-            }
-        };
-        Ok((head, known.local))
-    }
-
     /// Takes text up to an unescaped byte, which is left.
     fn until(&mut self, stop: u8, what: &'static str) -> Result<&'a [u8], Fault> {
         let start = self.at;
@@ -196,16 +256,7 @@ impl<'a> Lines<'a, '_> {
             match self.peek() {
                 None | Some(b'\n') => return Err(self.fault(what)),
                 Some(byte) if byte == stop => return Ok(&self.text[start..self.at]),
-                // What is escaped is part of the text, but a line's end can't be.
-                Some(b'\\')
-                    if self
-                        .text
-                        .get(self.at + 1)
-                        .is_some_and(|&next| next != b'\n') =>
-                {
-                    self.at += 2;
-                }
-                Some(_) => self.at += 1,
+                Some(_) => self.at += step(self.text, self.at),
             }
         }
     }
@@ -261,27 +312,22 @@ impl<'a> Lines<'a, '_> {
         }
         let raw = &self.text[start..self.at];
         let value = field_value(raw).filter(|(_, len)| *len == raw.len());
-        let Some((value, _)) = value else {
-            let shown = String::from_utf8_lossy(&raw[..raw.len().min(64)]);
-            self.refuse(
-                context,
-                name,
-                RejectReason::BadValue,
-                &format!("bad value `{shown}`"),
-            );
-            return Ok(());
+        let taken = match value {
+            Some((value, _)) => self
+                .target(context, head, known, name)
+                .map(|target| context.push(target, 0, value)),
+            None => {
+                let shown = String::from_utf8_lossy(&raw[..raw.len().min(64)]);
+                Err((RejectReason::BadValue, format!("bad value `{shown}`")))
+            }
         };
-        match self.target(context, head, known, name) {
-            Ok(target) => context.push(target, 0, value),
-            Err((reason, detail)) => self.refuse(context, name, reason, &detail),
+        if let Err((reason, detail)) = taken {
+            context.reject_with(Some(self.item), reason, || {
+                let name = String::from_utf8_lossy(&name[..name.len().min(64)]);
+                format!("line {}, field `{name}`: {detail}", self.number())
+            });
         }
         Ok(())
-    }
-
-    fn refuse(&self, context: &mut Context<'_>, name: &[u8], reason: RejectReason, detail: &str) {
-        let name = String::from_utf8_lossy(&name[..name.len().min(64)]);
-        let detail = format!("line {}, field `{name}`: {detail}", self.number());
-        context.reject(Some(self.item), reason, detail);
     }
 
     /// Passes over a string's rest; it may hold line ends.
@@ -315,7 +361,12 @@ impl<'a> Lines<'a, '_> {
         {
             return Ok(target);
         }
-        let labels = labels(head, name)?;
+        let limits = context.rules.limits;
+        let read = match &mut self.tags {
+            Some((started, read)) if *started == self.started => read,
+            old => &mut old.insert((self.started, tags(head, limits))).1,
+        };
+        let labels = labels(read.as_ref().map_err(Refused::clone)?, name)?;
         context
             .learn(Keys::InfluxField, self.key, labels, None, false)
             .map_err(|refused| (refused.reason, refused.detail))
@@ -363,30 +414,39 @@ fn split(text: &[u8], byte: u8) -> (&[u8], Option<&[u8]>) {
         if text[at] == byte {
             return (&text[..at], Some(&text[at + 1..]));
         }
-        at += if text[at] == b'\\' { 2 } else { 1 };
+        at += step(text, at);
     }
     (text, None)
 }
 
-/// The series' name and tags with their escapes resolved.
-fn labels<'a>(head: &'a [u8], field: &'a [u8]) -> Result<Labels<'a>, Refused> {
-    let (measurement, mut rest) = split(head, b',');
-    if measurement.is_empty() || field.is_empty() {
-        return Err((
-            RejectReason::BadName,
-            "the measurement or the field's name is empty".into(),
-        ));
+/// How many bytes stand together at `at`: two where the first escapes the second.
+fn step(text: &[u8], at: usize) -> usize {
+    match text[at..] {
+        [b'\\', b',' | b' ' | b'=', ..] => 2,
+        _ => 1,
     }
-    let not_text = || (RejectReason::BadName, "the name is not UTF-8".to_owned());
+}
+
+/// What a head says. What no series may have is refused here: each of a line's fields would have it anew.
+fn tags<'a>(head: &'a [u8], limits: &Limits) -> Result<Tags<'a>, Refused> {
+    let (measurement, mut rest) = split(head, b',');
+    if measurement.is_empty() {
+        return Err((RejectReason::BadName, "the measurement is empty".into()));
+    }
     let measurement = unescape(measurement).ok_or_else(not_text)?;
-    let field = unescape(field).ok_or_else(not_text)?;
-    let mut labels = vec![(
-        Cow::Borrowed("__name__"),
-        Cow::Owned(format!("{measurement}_{field}")),
-    )];
+    if measurement.len() > limits.name_bytes {
+        let (n, most) = (measurement.len(), limits.name_bytes);
+        let detail = format!("the measurement has {n} bytes; the limit is {most}");
+        return Err((RejectReason::BadName, detail));
+    }
+    let mut labels = Labels::new();
     while let Some(tags) = rest {
         let (tag, others) = split(tags, b',');
         rest = others;
+        if labels.len() == limits.labels_per_series {
+            let detail = format!("more than {} tags", limits.labels_per_series);
+            return Err((RejectReason::TooManyLabels, detail));
+        }
         let (name, value) = split(tag, b'=');
         let (name, value) = (unescape(name), value.and_then(unescape));
         let (Some(name), Some(value)) = (name, value) else {
@@ -398,7 +458,44 @@ fn labels<'a>(head: &'a [u8], field: &'a [u8]) -> Result<Labels<'a>, Refused> {
         };
         labels.push((name, value));
     }
-    Ok(labels)
+    Ok(Tags {
+        measurement,
+        labels,
+    })
+}
+
+/// The series' name and tags.
+fn labels<'t>(tags: &'t Tags<'_>, field: &[u8]) -> Result<Labels<'t>, Refused> {
+    if field.is_empty() {
+        return Err((RejectReason::BadName, "the field's name is empty".into()));
+    }
+    let field = unescape(field).ok_or_else(not_text)?;
+    let name = format!("{}_{field}", tags.measurement);
+    let own = (Cow::Borrowed("__name__"), Cow::Owned(name));
+    let others = tags.labels.iter().map(|(name, value)| {
+        let [name, value] = [name, value].map(|text| Cow::Borrowed(&**text));
+        (name, value)
+    });
+    Ok(std::iter::once(own).chain(others).collect())
+}
+
+fn not_text() -> Refused {
+    (RejectReason::BadName, "the name is not UTF-8".into())
+}
+
+/// Most often the unit is another than the one in force.
+fn no_time(text: &[u8], precision: Precision) -> String {
+    let shown = String::from_utf8_lossy(&text[..text.len().min(64)]);
+    let other = match precision {
+        Precision::Auto => return format!("`{shown}` is no time"),
+        Precision::S => Precision::Ms,
+        _ => Precision::S,
+    };
+    format!(
+        "`{shown}` is no time in {}; say its unit, as in ?precision={}",
+        precision.word(),
+        other.word()
+    )
 }
 
 /// Resolves `\,`, `\=` and `\ `; a backslash before anything else is itself.

@@ -31,6 +31,16 @@ pub(crate) enum Keys {
     OtlpPoint,
 }
 
+/// A piece of context seen for the first time.
+#[derive(Debug)]
+#[must_use]
+pub(crate) struct Fresh {
+    keys: Keys,
+    place: u32,
+    /// How many keys of all kinds there were with it.
+    known_keys: usize,
+}
+
 const KEYS: usize = Keys::OtlpPoint as usize + 1;
 
 /// One known series.
@@ -80,16 +90,43 @@ impl Interner {
         &mut self.tables[keys as usize]
     }
 
-    /// A number for a new piece of context.
-    pub(crate) fn new_context(&mut self) -> Target {
+    /// The number of a piece of context; a new one must be [settled](Self::settle) once what it is the
+    /// context of has been read.
+    #[cold]
+    pub(crate) fn context(&mut self, keys: Keys, key: &[u8], tick: u32) -> (u32, Option<Fresh>) {
+        if let Some(known) = self.table(keys).find(key, tick) {
+            return (known.local, None);
+        }
         let local = self.contexts;
         self.contexts = local
             .checked_add(1)
             .expect("fewer than 2^32 contexts in one life");
-        Target {
+        let target = Target {
             local,
             slot: u32::MAX,
+        };
+        let place = self.table(keys).insert(key, target, tick);
+        let known_keys = self.keys();
+        let fresh = Fresh {
+            keys,
+            place,
+            known_keys,
+        };
+        (local, Some(fresh))
+    }
+
+    /// Forgets a piece of context under which nothing was learnt: broken input must not be kept for an hour.
+    /// What was new later is settled before.
+    #[cold]
+    pub(crate) fn settle(&mut self, fresh: Fresh) {
+        if self.keys() == fresh.known_keys {
+            self.table(fresh.keys).remove(fresh.place);
+            self.contexts -= 1;
         }
+    }
+
+    fn keys(&self) -> usize {
+        self.tables.iter().map(KeyTable::len).sum()
     }
 
     /// Gives a label set its number: relabels it, proves it, and defines it if it is new.
@@ -244,7 +281,7 @@ impl Interner {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.tables.iter().all(|table| table.len() == 0) && self.index.is_empty()
+        self.keys() == 0 && self.index.is_empty()
     }
 
     pub(crate) fn heap_bytes(&self) -> usize {
@@ -263,6 +300,23 @@ impl Interner {
 pub(crate) struct Rules<'a> {
     pub(crate) relabel: &'a Relabel,
     pub(crate) limits: &'a Limits,
+}
+
+impl Rules<'_> {
+    /// As much of a help or unit text as is kept, which is what a label's value may have.
+    pub(crate) fn cut<'t>(&self, text: &'t [u8]) -> &'t [u8] {
+        let mut end = text.len().min(self.limits.value_bytes);
+        // A byte that goes on with a character begins with 10.
+        while end > 0 && text.get(end).is_some_and(|byte| byte >> 6 == 0b10) {
+            end -= 1;
+        }
+        &text[..end]
+    }
+
+    /// The same, as text.
+    pub(crate) fn told<'t>(&self, text: &'t [u8]) -> Cow<'t, str> {
+        String::from_utf8_lossy(self.cut(text))
+    }
 }
 
 fn definition(known: &Known) -> Option<Definition> {

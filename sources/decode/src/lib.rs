@@ -4,11 +4,12 @@
 //! definitions of series seen for the first time, and what had to be rejected. It never panics on
 //! any bytes, and the same records in the same order always give the same result.
 //!
-//! What stands or falls together: a remote-write or OTLP request, one JSON document (of several in
-//! a record), one Influx line. If its bytes are not of the format to their end, it is one reject
-//! and none of its samples is taken. Inside well-formed bytes, a bad name, label, value or
-//! timestamp is a reject of its own and its neighbours go on.
+//! What stands or falls together: a remote-write or OTLP request, one JSON object, one Influx line.
+//! If its bytes are not of the format to their end, it is one reject and none of its samples is
+//! taken; the reject tells too of what is left out behind it. Inside well-formed bytes, a bad name,
+//! label, value or timestamp is a reject of its own and its neighbours go on.
 
+mod again;
 mod compress;
 mod context;
 mod decoder;

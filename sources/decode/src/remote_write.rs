@@ -112,8 +112,9 @@ fn points(
                 if valid_time(time) {
                     context.push(target, time, value);
                 } else {
-                    let detail =
-                        format!("time series {item}: timestamp {time} ms is outside years 1–9999");
+                    let detail = format!(
+                        "time series {item}: timestamp {time} ms is outside years 1678–2261"
+                    );
                     context.reject(Some(item), RejectReason::BadTimestamp, detail);
                 }
             }
@@ -247,10 +248,12 @@ fn metadata(context: &mut Context<'_>, message: &[u8]) -> Result<(), &'static st
             _ => {}
         }
     }
-    let [family, help, unit] = parts.map(String::from_utf8_lossy);
+    let [family, help, unit] = parts;
     if family.is_empty() || family.len() > context.rules.limits.name_bytes {
         return Ok(());
     }
+    let family = String::from_utf8_lossy(family);
+    let [help, unit] = [help, unit].map(|text| context.rules.told(text));
     let metadata = Metadata {
         metric_type: metric_type(kind),
         unit: unit.into_owned(),

@@ -85,8 +85,8 @@ impl KeyTable {
         Some(self.take(place, tick))
     }
 
-    /// Adds a key that [`Self::find`] did not find.
-    pub(crate) fn insert(&mut self, key: &[u8], target: Target, tick: u32) {
+    /// Adds a key that [`Self::find`] did not find; returns its place.
+    pub(crate) fn insert(&mut self, key: &[u8], target: Target, tick: u32) -> u32 {
         let hash = xxh3_64(key);
         let entry = Entry {
             key: key.into(),
@@ -108,6 +108,19 @@ impl KeyTable {
             .insert_unique(hash, place, |&at| entries[at as usize].hash);
         self.learn(place);
         self.cursor = place;
+        place
+    }
+
+    /// Takes a key out again.
+    pub(crate) fn remove(&mut self, place: u32) {
+        let entry = &mut self.entries[place as usize];
+        let hash = entry.hash;
+        // No key of any kind is empty, so a freed place is never predicted right.
+        self.key_bytes -= std::mem::take(&mut entry.key).len();
+        if let Ok(found) = self.index.find_entry(hash, |&at| at == place) {
+            found.remove();
+        }
+        self.free.push(place);
     }
 
     fn learn(&mut self, place: u32) {
@@ -118,22 +131,16 @@ impl KeyTable {
 
     /// Removes keys last used before `oldest`, and calls `keep` with the target of each other.
     pub(crate) fn sweep(&mut self, oldest: u32, mut keep: impl FnMut(Target)) {
-        for (place, entry) in (0u32..).zip(&mut self.entries) {
+        for place in 0..self.entries.len() {
+            let entry = &self.entries[place];
             if entry.key.is_empty() {
                 continue;
             }
             if entry.seen >= oldest {
                 keep(entry.target);
-                continue;
+            } else {
+                self.remove(place as u32);
             }
-            let hash = entry.hash;
-            if let Ok(found) = self.index.find_entry(hash, |&at| at == place) {
-                found.remove();
-            }
-            self.key_bytes -= entry.key.len();
-            // No key of any kind is empty, so a freed place is never predicted right.
-            entry.key = Box::default();
-            self.free.push(place);
         }
     }
 

@@ -46,6 +46,19 @@ impl Precision {
         })
     }
 
+    /// The word that [`Precision::parse`] reads.
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Ns => "ns",
+            Self::Us => "us",
+            Self::Ms => "ms",
+            Self::S => "s",
+            Self::M => "m",
+            Self::H => "h",
+            Self::Auto => "auto",
+        }
+    }
+
     /// How many decimal digits the unit's milliseconds are away: positive if it is finer.
     const fn digits(self, whole: u64) -> i32 {
         match self {
@@ -70,7 +83,7 @@ impl Precision {
     }
 }
 
-/// A decimal timestamp in milliseconds; none outside years 1–9999.
+/// A decimal timestamp in milliseconds; none outside years 1678–2261.
 #[inline]
 pub(crate) fn decimal_time(number: Decimal, precision: Precision) -> Option<i64> {
     let Decimal {
@@ -195,7 +208,7 @@ mod tests {
         assert_eq!(
             number_time(b"9999999999999999", Precision::Ms),
             None,
-            "beyond year 9999"
+            "beyond year 2261"
         );
     }
 }

@@ -7,7 +7,7 @@ use common::encode::otlp::{
     Metric, Number, Numbers, Quantile, Resource, Summary, SummaryPoint, Values, attribute, request,
     text,
 };
-use common::{decode, definitions, one, record, rows};
+use common::{decode, decoder, definitions, in_time, one, record, rows};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use tidegauge_decode::{Decoded, Format};
@@ -386,7 +386,7 @@ fn json_means_what_protobuf_means() {
                 "q{job=\"shop\",quantile=\"0.9\"} @5 4",
                 "q_sum{job=\"shop\"} @5 1",
                 "q_count{job=\"shop\"} @5 2",
-                "target_info{job=\"shop\",n=\"12\"} @8 1",
+                "target_info{job=\"shop\",n=\"12\"} @7 1",
             ],
         );
         assert_eq!(
@@ -411,6 +411,164 @@ fn json_means_what_protobuf_means() {
             (vec![], vec![(R::Malformed, None)])
         );
     }
+}
+
+/// A JSON request with one gauge `m` of these points.
+fn json_gauge(points: &str) -> String {
+    format!(
+        r#"{{"resourceMetrics":[{{"scopeMetrics":[{{"metrics":[{{"name":"m","gauge":{{"dataPoints":[{points}]}}}}]}}]}}]}}"#
+    )
+}
+
+#[test]
+fn what_cannot_be_read_in_json_refuses_its_point_alone() {
+    let ok = r#"{"timeUnixNano":"5000000","asDouble":1}"#;
+    for (bad, reason, why) in [
+        (
+            r#"{"asInt":1,"attributes":[{"key":"a","value":{"stringValue":7}}]}"#,
+            R::BadLabel,
+            "attribute `a`: `stringValue` can't be 7",
+        ),
+        (
+            r#"{"asInt":1,"attributes":7}"#,
+            R::BadLabel,
+            "`attributes` can't be 7",
+        ),
+        (
+            r#"{"asInt":"high"}"#,
+            R::BadValue,
+            "`asInt` can't be \"high\"",
+        ),
+        (
+            r#"{"timeUnixNano":"soon","asInt":1}"#,
+            R::BadTimestamp,
+            "`timeUnixNano` can't be \"soon\"",
+        ),
+        ("7", R::Malformed, "`dataPoints` can't be 7"),
+    ] {
+        let text = json_gauge(&format!("{ok},{bad},{ok}"));
+        let out = decode(Format::Otlp, &[record(text.as_bytes())]);
+        assert_eq!(out.samples.time, [5, 5], "{bad}");
+        let [reject] = &out.rejects[..] else {
+            panic!("{bad}: {:?}", out.rejects)
+        };
+        assert_eq!(
+            (reject.reason, &*reject.detail, out.reject_items[0]),
+            (reason, &*format!("data point 1 of `m`: {why}"), Some(1))
+        );
+    }
+}
+
+#[test]
+fn null_is_as_good_as_absent_in_json() {
+    let text = r#"{"resource_metrics":null,"resourceMetrics":[null,{"resource":null,"schemaUrl":null,
+      "scopeMetrics":[null,{"scope":null,"metrics":[
+        {"name":"m","unit":null,"description":null,"sum":null,"gauge":{"dataPoints":[null,
+          {"timeUnixNano":"5000000","asDouble":null,"asInt":1,"flags":null,"exemplars":null,
+           "attributes":[null,{"key":"a","value":null},{"key":"b","value":{"stringValue":null,"intValue":2}}]}]}},
+        {"name":"h","gauge":null,"histogram":{"aggregationTemporality":2,"isMonotonic":null,"dataPoints":[
+          {"timeUnixNano":"5000000","count":1,"sum":null,"bucketCounts":null,"explicitBounds":null}]}}]}]}]}"#;
+    assert_eq!(
+        one(Format::Otlp, text.as_bytes()),
+        (
+            vec![
+                "m{b=\"2\"} @5 1".into(),
+                "h_bucket{le=\"+Inf\"} @5 1".into(),
+                "h_count{} @5 1".into()
+            ],
+            vec![]
+        )
+    );
+}
+
+#[test]
+fn what_refuses_a_json_request_is_told_with_its_place() {
+    let metric = r#"{"resourceMetrics":[{"scopeMetrics":[{"metrics":[{"name":"m","unit":7}]}]}]}"#;
+    for (text, detail) in [
+        (metric, "metric `m`: `unit` can't be 7"),
+        // Columns are those of what was sent.
+        (
+            r#"{"resourceMetrics":[1.5,2.5 3]}"#,
+            "not OTLP JSON: expected `,` or `]` at line 1 column 29",
+        ),
+    ] {
+        let out = decode(Format::Otlp, &[record(text.as_bytes())]);
+        assert_eq!(out.rejects[0].detail, detail);
+    }
+}
+
+#[test]
+fn more_attributes_than_labels_are_refused_before_they_are_merged() {
+    // Names that become one label.
+    let many = |n| (0..n).map(|i| text(&"-".repeat(i + 1), "x")).collect();
+    let body = |n| {
+        request(
+            vec![],
+            vec![metric("m", "", gauge(vec![number(1.0, many(n))]))],
+        )
+    };
+    let out = decode(Format::Otlp, &[record(&body(65))]);
+    assert_eq!(out.rejects[0].reason, R::TooManyLabels);
+    assert_eq!(
+        out.rejects[0].detail,
+        "data point 0 of `m`: 65 attributes; the limit is 64"
+    );
+}
+
+#[test]
+fn a_resource_is_read_once_for_all_its_new_series() {
+    in_time(|| {
+        let resource = (0..200_000).map(|i| text(&format!("k{i}"), "x")).collect();
+        let points = (0..20_000)
+            .map(|i| number(1.0, vec![text("n", &i.to_string())]))
+            .collect();
+        let body = request(resource, vec![metric("m", "", gauge(points))]);
+        let out = decode(Format::Otlp, &[record(&body)]);
+        assert_eq!(out.samples.len(), 20_000);
+    });
+}
+
+#[test]
+fn metrics_whose_points_are_all_refused_are_not_kept() {
+    let bad = |round: u32| {
+        let metrics = (0..1000).map(|i| {
+            let point = Number {
+                double: None,
+                ..number(0.0, vec![])
+            };
+            metric(&format!("m{round}_{i}"), "", gauge(vec![point]))
+        });
+        request(
+            vec![text("host.name", &round.to_string())],
+            metrics.collect(),
+        )
+    };
+    let good = request(
+        vec![],
+        vec![metric("ok", "", gauge(vec![number(1.0, vec![])]))],
+    );
+    let (mut decoder, mut out) = (decoder(Format::Otlp), Decoded::default());
+    for round in 0..20 {
+        decoder.decode(&record(&bad(round)), &mut out);
+        decoder.decode(&record(&good), &mut out);
+    }
+    assert_eq!(out.rejects.len(), 20_000);
+    assert_eq!(out.samples.series, [0; 20]);
+    assert!(decoder.heap_bytes() < 10_000, "{}", decoder.heap_bytes());
+}
+
+#[test]
+fn help_is_kept_as_far_as_a_label_would_be() {
+    let point = || gauge(vec![number(1.0, vec![])]);
+    let help = |end: &str| Metric {
+        description: format!("{}{end}", "ä".repeat(4000)),
+        ..metric("m", "", point())
+    };
+    let out = twice(&request(vec![], vec![help("1"), help("2")]));
+    let [definition] = &out.definitions[..] else {
+        panic!("the texts differ where neither is kept")
+    };
+    assert_eq!(definition.metadata.help, "ä".repeat(2048));
 }
 
 #[test]

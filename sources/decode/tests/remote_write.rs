@@ -60,7 +60,7 @@ fn stale_markers_keep_their_bits_and_other_nans_become_one() {
         .collect();
     assert_eq!(
         bits,
-        [STALE, 0x7ff8_0000_0000_0001, f64::NEG_INFINITY.to_bits()]
+        [STALE, 0x7ff8_0000_0000_0000, f64::NEG_INFINITY.to_bits()]
     );
 }
 
@@ -299,19 +299,20 @@ fn a_decompression_bomb_is_refused() {
         Relabel::default(),
     );
     for (encoding, body) in [
-        ("snappy", snappy(&zeros)),
-        ("zstd", zstd::encode_all(&*zeros, 1).expect("memory")),
-        ("identity", zeros),
+        (None, snappy(&zeros)),
+        (Some("snappy"), snappy(&zeros)),
+        (Some("zstd"), zstd::encode_all(&*zeros, 1).expect("memory")),
+        (Some("identity"), zeros),
     ] {
         let mut out = Decoded::default();
         decoder.decode(
             &Record {
-                content_encoding: Some(encoding),
+                content_encoding: encoding,
                 ..record(&body)
             },
             &mut out,
         );
-        assert_eq!(out.rejects[0].reason, R::TooLarge, "{encoding}");
+        assert_eq!(out.rejects[0].reason, R::TooLarge, "{encoding:?}");
         assert!(decoder.heap_bytes() < 1 << 18);
     }
 }
@@ -352,6 +353,40 @@ fn tenants_do_not_mix_and_a_bad_tenant_is_refused() {
         ["t", "u"]
     );
     assert_eq!(out.rejects[0].reason, R::BadTenant);
+}
+
+#[test]
+fn help_and_unit_are_kept_as_far_as_a_label_would_be() {
+    let metadata = MetricMetadata {
+        metric_type: 2,
+        metric_family_name: "a".into(),
+        help: "x".repeat(5000),
+        unit: "y".repeat(5000),
+    };
+    let body = WriteRequest {
+        timeseries: vec![named("a")],
+        metadata: vec![metadata],
+    };
+    let out = decode(Format::RemoteWrite, &[record(&body.encode_to_vec())]);
+    let kept = &out.definitions.last().expect("one").metadata;
+    assert_eq!((kept.help.len(), kept.unit.len()), (4096, 4096));
+}
+
+#[test]
+fn what_has_a_bad_tenant_is_rejected_whole_under_the_topics() {
+    let body = request(vec![named("a"), named("b")]);
+    let long = "x".repeat(2000);
+    for (tenant, own) in [("", "default"), (&long, "topics"), ("a\nb", "topics")] {
+        let mut decoder = decoder(Format::RemoteWrite).own_tenant(own);
+        let mut out = Decoded::default();
+        for tenant in [tenant, "t", tenant] {
+            let record = record(&body);
+            decoder.decode(&Record { tenant, ..record }, &mut out);
+        }
+        assert_eq!(out.samples.len(), 2);
+        let told: Vec<_> = out.rejects.iter().map(|r| (&*r.tenant, r.reason)).collect();
+        assert_eq!(told, [(own, R::BadTenant); 2]);
+    }
 }
 
 #[test]

@@ -3,26 +3,30 @@
 use std::borrow::Cow;
 use std::fmt::Write;
 
-use tidegauge_model::RejectReason;
+use tidegauge_model::{Limits, RejectReason};
 
 use super::names::label_name;
 use crate::context::Refused;
 use crate::protobuf::{Reader, Value};
 use crate::relabel::Labels;
 
-/// How deep a value may nest; what is deeper is cut off.
+/// How deep a value may nest; an attribute that goes deeper is refused.
 const DEPTH: usize = 16;
 
 const IDENTIFYING: [&str; 3] = ["service.name", "service.namespace", "service.instance.id"];
 
 /// Attribute fields (`KeyValue` messages, each behind its tag) into labels. Names that become equal
-/// share one label, their values joined by `;` in the order of the original names.
-pub(super) fn labels(raw: &[u8]) -> Result<Labels<'static>, Refused> {
-    to_labels(read(raw)?)
+/// share one label, their values joined by `;` in the order of the original names. More of them than a
+/// series may have labels are refused before that.
+pub(super) fn labels(raw: &[u8], limits: &Limits) -> Result<Labels<'static>, Refused> {
+    to_labels(read(raw)?, limits)
 }
 
 /// `job` and `instance`, as far as the resource tells them.
-pub(super) fn identity(resource: &[u8]) -> Result<Vec<(&'static str, String)>, Refused> {
+pub(super) type Identity = Vec<(&'static str, String)>;
+
+/// A resource's identity.
+pub(super) fn identity(resource: &[u8]) -> Result<Identity, Refused> {
     let attributes = of_resource(resource)?;
     let get = |name: &str| {
         let found = attributes.iter().find(|attribute| attribute.0 == name);
@@ -45,10 +49,10 @@ pub(super) fn identity(resource: &[u8]) -> Result<Vec<(&'static str, String)>, R
 }
 
 /// The resource's attributes that are not in [`identity`], as labels.
-pub(super) fn others(resource: &[u8]) -> Result<Labels<'static>, Refused> {
+pub(super) fn others(resource: &[u8], limits: &Limits) -> Result<Labels<'static>, Refused> {
     let mut attributes = of_resource(resource)?;
     attributes.retain(|attribute| !IDENTIFYING.contains(&attribute.0.as_str()));
-    to_labels(attributes)
+    to_labels(attributes, limits)
 }
 
 type Attributes = Vec<(String, String)>;
@@ -81,7 +85,12 @@ fn broken(what: &'static str) -> Refused {
     )
 }
 
-fn to_labels(mut attributes: Attributes) -> Result<Labels<'static>, Refused> {
+fn to_labels(mut attributes: Attributes, limits: &Limits) -> Result<Labels<'static>, Refused> {
+    let (n, most) = (attributes.len(), limits.labels_per_series);
+    if n > most {
+        let detail = format!("{n} attributes; the limit is {most}");
+        return Err((RejectReason::TooManyLabels, detail));
+    }
     attributes.sort_unstable();
     if let Some(pair) = attributes.windows(2).find(|pair| pair[0].0 == pair[1].0) {
         let detail = format!("attribute `{}` is given twice", pair[0].0);

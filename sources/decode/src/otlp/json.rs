@@ -1,32 +1,54 @@
 //! OTLP's JSON into its protobuf.
 //!
 //! JSON has lower camel case names (snake case is taken too), 64-bit integers as text or numbers,
-//! enumerations as numbers or names, and `NaN` and infinities as text. A point whose value can't
-//! be read loses it, which rejects that point alone; anything else of the wrong kind rejects the
-//! request.
+//! enumerations as numbers or names, and `NaN` and infinities as text. Null is as good as absent. A
+//! point of which anything can't be read is refused alone; whatever else is of the wrong kind refuses
+//! the request.
 
 use serde_json::{Map, Value};
+use tidegauge_model::RejectReason;
 
+use crate::context::Refused;
 use crate::number::whole_number;
 use crate::protobuf::{put_bytes, put_varint};
 
 type Object = Map<String, Value>;
 type Put = Result<(), String>;
 
-/// The protobuf of a JSON request.
-pub(super) fn to_protobuf(body: &[u8]) -> Result<Vec<u8>, String> {
-    let request: Object = serde_json::from_slice(&fractions_as_texts(body))
-        .map_err(|error| format!("not OTLP JSON: {error}"))?;
-    let mut out = Vec::new();
+/// A point that can't be read; an empty one stands in its place.
+#[derive(Debug)]
+pub(super) struct Unread {
+    /// Which point of the request.
+    pub(super) item: usize,
+    pub(super) why: Refused,
+}
+
+/// What came of the points so far.
+#[derive(Default)]
+struct Points {
+    count: usize,
+    unread: Vec<Unread>,
+}
+
+/// The protobuf of a JSON request, and which of its points are not in it.
+pub(super) fn to_protobuf(body: &[u8]) -> Result<(Vec<u8>, Vec<Unread>), String> {
+    let request: Object = serde_json::from_slice(&fractions_as_texts(body)).map_err(|error| {
+        // There, places are others than in what was sent.
+        let error = serde_json::from_slice::<Object>(body)
+            .err()
+            .unwrap_or(error);
+        format!("not OTLP JSON: {error}")
+    })?;
+    let (mut out, mut points) = (Vec::new(), Points::default());
     each(
         &request,
         "resourceMetrics",
         "resource_metrics",
         &mut out,
         1,
-        resource_metrics,
+        |resource, out| resource_metrics(resource, out, &mut points),
     )?;
-    Ok(out)
+    Ok((out, points.unread))
 }
 
 /// The same JSON with fractions, and integers beyond 18 digits, as texts, which are taken for any
@@ -71,10 +93,11 @@ fn text_len(rest: &[u8]) -> usize {
     rest.len()
 }
 
-fn resource_metrics(object: &Object, out: &mut Vec<u8>) -> Put {
-    if let Some(resource) = object.get("resource") {
+fn resource_metrics(object: &Object, out: &mut Vec<u8>, points: &mut Points) -> Put {
+    if let Some(resource) = get(object, "resource", "resource") {
         let resource = map(resource, "resource")?;
-        nested(out, 1, |out| attributes(resource, out, 1))?;
+        nested(out, 1, |out| attributes(resource, out, 1))
+            .map_err(|detail| format!("a resource's attributes: {detail}"))?;
     }
     each(
         object,
@@ -82,45 +105,94 @@ fn resource_metrics(object: &Object, out: &mut Vec<u8>) -> Put {
         "scope_metrics",
         out,
         2,
-        |scope, out| each(scope, "metrics", "metrics", out, 2, metric),
+        |scope, out| {
+            each(scope, "metrics", "metrics", out, 2, |object, out| {
+                metric(object, out, points).map_err(|detail| {
+                    let name = object.get("name").and_then(Value::as_str).unwrap_or("");
+                    let name = &name[..name.floor_char_boundary(64)];
+                    format!("metric `{name}`: {detail}")
+                })
+            })
+        },
     )
 }
 
-fn metric(object: &Object, out: &mut Vec<u8>) -> Put {
+/// How one kind of data is written.
+struct Kind {
+    field: u64,
+    camel: &'static str,
+    snake: &'static str,
+    /// The field of its points' attributes.
+    attributes: u64,
+    /// Writes what else only such points have.
+    put: fn(&Object, &mut Vec<u8>) -> Put,
+}
+
+const KINDS: [Kind; 5] = [
+    Kind {
+        field: 5,
+        camel: "gauge",
+        snake: "gauge",
+        attributes: 7,
+        put: number_point,
+    },
+    Kind {
+        field: 7,
+        camel: "sum",
+        snake: "sum",
+        attributes: 7,
+        put: number_point,
+    },
+    Kind {
+        field: 9,
+        camel: "histogram",
+        snake: "histogram",
+        attributes: 9,
+        put: histogram_point,
+    },
+    Kind {
+        field: 10,
+        camel: "exponentialHistogram",
+        snake: "exponential_histogram",
+        attributes: 1,
+        put: |_, _| Ok(()),
+    },
+    Kind {
+        field: 11,
+        camel: "summary",
+        snake: "summary",
+        attributes: 7,
+        put: summary_point,
+    },
+];
+
+fn metric(object: &Object, out: &mut Vec<u8>, points: &mut Points) -> Put {
     for (field, name) in [(1, "name"), (2, "description"), (3, "unit")] {
-        if let Some(text) = object.get(name) {
-            put_bytes(
-                out,
-                field,
-                text.as_str().ok_or_else(|| wrong(name, text))?.as_bytes(),
-            );
+        if let Some(text) = get(object, name, name) {
+            put_bytes(out, field, as_text(text, name)?.as_bytes());
         }
     }
-    let kinds: [(u64, &str, &str, PutPoint); 5] = [
-        (5, "gauge", "gauge", number_point),
-        (7, "sum", "sum", number_point),
-        (9, "histogram", "histogram", histogram_point),
-        (
-            10,
-            "exponentialHistogram",
-            "exponential_histogram",
-            |_, _| Ok(()),
-        ),
-        (11, "summary", "summary", summary_point),
-    ];
-    for (field, camel, snake, point) in kinds {
-        if let Some(data) = get(object, camel, snake) {
-            let data = map(data, camel)?;
-            nested(out, field, |out| points(data, out, point))?;
+    for kind in &KINDS {
+        if let Some(data) = get(object, kind.camel, kind.snake) {
+            let data = map(data, kind.camel)?;
+            nested(out, kind.field, |out| metric_data(data, out, kind, points))?;
         }
     }
     Ok(())
 }
 
-type PutPoint = fn(&Object, &mut Vec<u8>) -> Put;
-
-fn points(data: &Object, out: &mut Vec<u8>, point: PutPoint) -> Put {
-    each(data, "dataPoints", "data_points", out, 1, point)?;
+fn metric_data(data: &Object, out: &mut Vec<u8>, kind: &Kind, points: &mut Points) -> Put {
+    let objects = list(data, "dataPoints", "data_points")?.iter();
+    for object in objects.filter(|object| !object.is_null()) {
+        let mut message = Vec::new();
+        if let Err(why) = point(object, &mut message, kind) {
+            message.clear();
+            let item = points.count;
+            points.unread.push(Unread { item, why });
+        }
+        put_bytes(out, 1, &message);
+        points.count += 1;
+    }
     if let Some(temporality) = get(data, "aggregationTemporality", "aggregation_temporality") {
         let number = match temporality.as_str() {
             Some("AGGREGATION_TEMPORALITY_DELTA") => 1,
@@ -139,44 +211,41 @@ fn points(data: &Object, out: &mut Vec<u8>, point: PutPoint) -> Put {
     Ok(())
 }
 
+fn point(point: &Value, out: &mut Vec<u8>, kind: &Kind) -> Result<(), Refused> {
+    let because = |reason| move |detail| (reason, detail);
+    let point = map(point, "dataPoints").map_err(because(RejectReason::Malformed))?;
+    time(point, out).map_err(because(RejectReason::BadTimestamp))?;
+    (kind.put)(point, out).map_err(because(RejectReason::BadValue))?;
+    attributes(point, out, kind.attributes).map_err(because(RejectReason::BadLabel))
+}
+
 fn number_point(point: &Object, out: &mut Vec<u8>) -> Put {
-    time(point, out)?;
-    if let Some(value) = get(point, "asDouble", "as_double").and_then(double) {
+    if let Some(value) = get(point, "asDouble", "as_double") {
+        let value = double(value).ok_or_else(|| wrong("asDouble", value))?;
         fixed64(out, 4, value.to_bits());
-    } else if let Some(value) = get(point, "asInt", "as_int").and_then(integer) {
+    } else if let Some(value) = get(point, "asInt", "as_int") {
+        let value = integer(value).ok_or_else(|| wrong("asInt", value))?;
         fixed64(out, 6, value.cast_unsigned());
     }
     exemplars(point, out, 5);
-    attributes(point, out, 7)?;
     flags(point, out, 8)
 }
 
 fn histogram_point(point: &Object, out: &mut Vec<u8>) -> Put {
-    time(point, out)?;
     count_and_sum(point, out)?;
     for count in list(point, "bucketCounts", "bucket_counts")? {
-        fixed64(
-            out,
-            6,
-            unsigned(count).ok_or_else(|| wrong("bucketCounts", count))?,
-        );
+        let read = unsigned(count).ok_or_else(|| wrong("bucketCounts", count))?;
+        fixed64(out, 6, read);
     }
     for bound in list(point, "explicitBounds", "explicit_bounds")? {
-        fixed64(
-            out,
-            7,
-            double(bound)
-                .ok_or_else(|| wrong("explicitBounds", bound))?
-                .to_bits(),
-        );
+        let read = double(bound).ok_or_else(|| wrong("explicitBounds", bound))?;
+        fixed64(out, 7, read.to_bits());
     }
     exemplars(point, out, 8);
-    attributes(point, out, 9)?;
     flags(point, out, 10)
 }
 
 fn summary_point(point: &Object, out: &mut Vec<u8>) -> Put {
-    time(point, out)?;
     count_and_sum(point, out)?;
     each(
         point,
@@ -186,7 +255,7 @@ fn summary_point(point: &Object, out: &mut Vec<u8>) -> Put {
         6,
         |quantile, out| {
             for (field, name) in [(1, "quantile"), (2, "value")] {
-                if let Some(value) = quantile.get(name) {
+                if let Some(value) = get(quantile, name, name) {
                     let value = double(value).ok_or_else(|| wrong(name, value))?;
                     fixed64(out, field, value.to_bits());
                 }
@@ -194,46 +263,33 @@ fn summary_point(point: &Object, out: &mut Vec<u8>) -> Put {
             Ok(())
         },
     )?;
-    attributes(point, out, 7)?;
     flags(point, out, 8)
 }
 
 fn count_and_sum(point: &Object, out: &mut Vec<u8>) -> Put {
-    if let Some(count) = point.get("count") {
-        fixed64(
-            out,
-            4,
-            unsigned(count).ok_or_else(|| wrong("count", count))?,
-        );
+    if let Some(count) = get(point, "count", "count") {
+        let read = unsigned(count).ok_or_else(|| wrong("count", count))?;
+        fixed64(out, 4, read);
     }
-    if let Some(sum) = point.get("sum").filter(|sum| !sum.is_null()) {
-        fixed64(
-            out,
-            5,
-            double(sum).ok_or_else(|| wrong("sum", sum))?.to_bits(),
-        );
+    if let Some(sum) = get(point, "sum", "sum") {
+        let read = double(sum).ok_or_else(|| wrong("sum", sum))?;
+        fixed64(out, 5, read.to_bits());
     }
     Ok(())
 }
 
 fn time(point: &Object, out: &mut Vec<u8>) -> Put {
     if let Some(time) = get(point, "timeUnixNano", "time_unix_nano") {
-        fixed64(
-            out,
-            3,
-            unsigned(time).ok_or_else(|| wrong("timeUnixNano", time))?,
-        );
+        let read = unsigned(time).ok_or_else(|| wrong("timeUnixNano", time))?;
+        fixed64(out, 3, read);
     }
     Ok(())
 }
 
 fn flags(point: &Object, out: &mut Vec<u8>, field: u64) -> Put {
-    if let Some(flags) = point.get("flags") {
-        varint(
-            out,
-            field,
-            unsigned(flags).ok_or_else(|| wrong("flags", flags))?,
-        );
+    if let Some(flags) = get(point, "flags", "flags") {
+        let read = unsigned(flags).ok_or_else(|| wrong("flags", flags))?;
+        varint(out, field, read);
     }
     Ok(())
 }
@@ -253,79 +309,66 @@ fn attributes(object: &Object, out: &mut Vec<u8>, field: u64) -> Put {
 }
 
 fn key_value(pair: &Object, out: &mut Vec<u8>) -> Put {
-    if let Some(key) = pair.get("key") {
-        put_bytes(
-            out,
-            1,
-            key.as_str().ok_or_else(|| wrong("key", key))?.as_bytes(),
-        );
+    let mut shown = "";
+    if let Some(key) = get(pair, "key", "key") {
+        let key = as_text(key, "key")?;
+        shown = &key[..key.floor_char_boundary(64)];
+        put_bytes(out, 1, key.as_bytes());
     }
-    match pair.get("value") {
-        None => Ok(()),
-        Some(value) => {
-            let value = map(value, "value")?;
-            nested(out, 2, |out| any_value(value, out))
-        }
-    }
+    let Some(value) = get(pair, "value", "value") else {
+        return Ok(());
+    };
+    map(value, "value")
+        .and_then(|value| nested(out, 2, |out| any_value(value, out)))
+        .map_err(|detail| format!("attribute `{shown}`: {detail}"))
 }
 
 fn any_value(value: &Object, out: &mut Vec<u8>) -> Put {
-    let given = |camel, snake| get(value, camel, snake).filter(|value| !value.is_null());
-    if let Some(text) = given("stringValue", "string_value") {
-        put_bytes(
-            out,
-            1,
-            text.as_str()
-                .ok_or_else(|| wrong("stringValue", text))?
-                .as_bytes(),
-        );
-    } else if let Some(flag) = given("boolValue", "bool_value") {
-        varint(
-            out,
-            2,
-            u64::from(flag.as_bool().ok_or_else(|| wrong("boolValue", flag))?),
-        );
-    } else if let Some(number) = given("intValue", "int_value") {
+    if let Some(text) = get(value, "stringValue", "string_value") {
+        put_bytes(out, 1, as_text(text, "stringValue")?.as_bytes());
+    } else if let Some(flag) = get(value, "boolValue", "bool_value") {
+        let read = flag.as_bool().ok_or_else(|| wrong("boolValue", flag))?;
+        varint(out, 2, u64::from(read));
+    } else if let Some(number) = get(value, "intValue", "int_value") {
         let read = integer(number).ok_or_else(|| wrong("intValue", number))?;
         varint(out, 3, read.cast_unsigned());
-    } else if let Some(number) = given("doubleValue", "double_value") {
+    } else if let Some(number) = get(value, "doubleValue", "double_value") {
         let read = double(number).ok_or_else(|| wrong("doubleValue", number))?;
         fixed64(out, 4, read.to_bits());
-    } else if let Some(array) = given("arrayValue", "array_value") {
+    } else if let Some(array) = get(value, "arrayValue", "array_value") {
         let array = map(array, "arrayValue")?;
         nested(out, 5, |out| {
             each(array, "values", "values", out, 1, any_value)
         })?;
-    } else if let Some(pairs) = given("kvlistValue", "kvlist_value") {
+    } else if let Some(pairs) = get(value, "kvlistValue", "kvlist_value") {
         let pairs = map(pairs, "kvlistValue")?;
         nested(out, 6, |out| {
             each(pairs, "values", "values", out, 1, key_value)
         })?;
-    } else if let Some(base64) = given("bytesValue", "bytes_value") {
+    } else if let Some(base64) = get(value, "bytesValue", "bytes_value") {
         // A label shows bytes as base64, which this is already.
-        put_bytes(
-            out,
-            1,
-            base64
-                .as_str()
-                .ok_or_else(|| wrong("bytesValue", base64))?
-                .as_bytes(),
-        );
+        put_bytes(out, 1, as_text(base64, "bytesValue")?.as_bytes());
     }
     Ok(())
 }
 
+/// A member by either of its names, unless it is null.
 fn get<'v>(object: &'v Object, camel: &str, snake: &str) -> Option<&'v Value> {
-    object.get(camel).or_else(|| object.get(snake))
+    let given = |name| object.get(name).filter(|value| !value.is_null());
+    given(camel).or_else(|| given(snake))
 }
 
 fn map<'v>(value: &'v Value, name: &str) -> Result<&'v Object, String> {
     value.as_object().ok_or_else(|| wrong(name, value))
 }
 
+fn as_text<'v>(value: &'v Value, name: &str) -> Result<&'v str, String> {
+    value.as_str().ok_or_else(|| wrong(name, value))
+}
+
 fn list<'v>(object: &'v Object, camel: &str, snake: &str) -> Result<&'v [Value], String> {
     match get(object, camel, snake) {
-        None | Some(Value::Null) => Ok(&[]),
+        None => Ok(&[]),
         Some(Value::Array(items)) => Ok(items),
         Some(value) => Err(wrong(camel, value)),
     }
@@ -338,9 +381,10 @@ fn each(
     snake: &str,
     out: &mut Vec<u8>,
     field: u64,
-    put: impl Fn(&Object, &mut Vec<u8>) -> Put,
+    mut put: impl FnMut(&Object, &mut Vec<u8>) -> Put,
 ) -> Put {
-    for item in list(object, camel, snake)? {
+    let items = list(object, camel, snake)?.iter();
+    for item in items.filter(|item| !item.is_null()) {
         let item = map(item, camel)?;
         nested(out, field, |out| put(item, out))?;
     }

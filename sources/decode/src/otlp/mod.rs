@@ -11,7 +11,8 @@
 //! rejected, exemplars skipped and counted. A point without time has the record's.
 //!
 //! A request whose bytes are broken anywhere is rejected whole; items in rejects are data points,
-//! counted through the request. JSON is turned into protobuf first, so that there is one meaning.
+//! counted through the request. JSON is turned into protobuf first, so that there is one meaning; with it
+//! comes which points could not be turned.
 //!
 //! Messages: opentelemetry-proto 1.x, `metrics/v1/metrics.proto`.
 
@@ -20,34 +21,43 @@ mod json;
 mod names;
 mod points;
 
+use std::cell::OnceCell;
+
 use tidegauge_model::RejectReason;
 
-use crate::context::{Context, Fault};
+use crate::context::{Context, Fault, Refused};
 use crate::intern::Keys;
 use crate::protobuf::{Reader, Value, fault};
+use attributes::Identity;
+use json::Unread;
 use points::{Kind, Metric};
 
 /// Decodes a protobuf request.
 pub(crate) fn decode(context: &mut Context<'_>, body: &[u8], key: &mut Vec<u8>) {
+    walk(context, body, &[], key);
+}
+
+/// Decodes a JSON request.
+pub(crate) fn decode_json(context: &mut Context<'_>, body: &[u8], key: &mut Vec<u8>) {
+    match json::to_protobuf(body) {
+        Ok((body, unread)) => walk(context, &body, &unread, key),
+        Err(detail) => context.reject(None, RejectReason::Malformed, detail),
+    }
+}
+
+fn walk(context: &mut Context<'_>, body: &[u8], unread: &[Unread], key: &mut Vec<u8>) {
     let mark = context.mark();
     let mut attributes = Vec::new();
     let mut request = Request {
         context,
         key,
         attributes: &mut attributes,
+        unread,
         item: 0,
         newest: i64::MIN,
     };
     if let Err(fault) = request.decode(body) {
         context.malformed(mark, None, fault);
-    }
-}
-
-/// Decodes a JSON request.
-pub(crate) fn decode_json(context: &mut Context<'_>, body: &[u8], key: &mut Vec<u8>) {
-    match json::to_protobuf(body) {
-        Ok(body) => decode(context, &body, key),
-        Err(detail) => context.reject(None, RejectReason::Malformed, detail),
     }
 }
 
@@ -57,6 +67,8 @@ struct Request<'a, 'c> {
     key: &'a mut Vec<u8>,
     /// The raw attribute fields of the point at hand.
     attributes: &'a mut Vec<u8>,
+    /// The points still to come that could not be read, in their order.
+    unread: &'a [Unread],
     /// Data points so far.
     item: usize,
     /// The newest time of the resource at hand.
@@ -64,10 +76,11 @@ struct Request<'a, 'c> {
 }
 
 /// A resource's raw attributes and the number it is known by.
-#[derive(Clone, Copy)]
 struct Resource<'m> {
     raw: &'m [u8],
     known: u32,
+    /// Read once there is a series that is new.
+    identity: OnceCell<Result<Identity, Refused>>,
 }
 
 type Walk = Result<(), &'static str>;
@@ -91,10 +104,17 @@ impl Request<'_, '_> {
 
     fn resource_metrics(&mut self, message: &[u8]) -> Walk {
         let raw = find(message, 1)?.unwrap_or(&[]);
-        let resource = Resource {
-            raw,
-            known: self.known(b'R', &[raw]),
-        };
+        self.under(b'R', &[raw], |request, known| {
+            let resource = Resource {
+                raw,
+                known,
+                identity: OnceCell::new(),
+            };
+            request.scopes(&resource, message)
+        })
+    }
+
+    fn scopes(&mut self, resource: &Resource<'_>, message: &[u8]) -> Walk {
         self.newest = i64::MIN;
         let mut reader = Reader::new(message);
         while let Some((field, value)) = reader.next()? {
@@ -105,7 +125,7 @@ impl Request<'_, '_> {
         self.target_info(resource)
     }
 
-    fn scope_metrics(&mut self, resource: Resource<'_>, message: &[u8]) -> Walk {
+    fn scope_metrics(&mut self, resource: &Resource<'_>, message: &[u8]) -> Walk {
         let mut reader = Reader::new(message);
         while let Some((field, value)) = reader.next()? {
             if field == 2 {
@@ -115,7 +135,7 @@ impl Request<'_, '_> {
         Ok(())
     }
 
-    fn metric(&mut self, resource: Resource<'_>, message: &[u8]) -> Walk {
+    fn metric(&mut self, resource: &Resource<'_>, message: &[u8]) -> Walk {
         let mut texts = [&[][..]; 3];
         let mut data = None;
         let mut reader = Reader::new(message);
@@ -131,6 +151,7 @@ impl Request<'_, '_> {
         };
         let kind = Kind::of(field, data)?;
         let (head, [name, help, unit]) = ([kind.code()], texts);
+        let help = self.context.rules.cut(help);
         let lens = [name, unit].map(|text| (text.len() as u32).to_le_bytes());
         let parts = [
             &resource.known.to_le_bytes()[..],
@@ -141,27 +162,38 @@ impl Request<'_, '_> {
             unit,
             help,
         ];
-        let known = self.known(b'M', &parts);
-        let metric = Metric {
-            resource,
-            kind,
-            name,
-            help,
-            unit,
-            known,
-        };
+        self.under(b'M', &parts, |request, known| {
+            let metric = Metric {
+                resource,
+                kind,
+                name,
+                help,
+                unit,
+                known,
+            };
+            request.points(&metric, data)
+        })
+    }
+
+    fn points(&mut self, metric: &Metric<'_>, data: &[u8]) -> Walk {
         let mut reader = Reader::new(data);
         while let Some((field, value)) = reader.next()? {
             if field == 1 {
-                self.point(&metric, value.bytes()?)?;
+                self.point(metric, value.bytes()?)?;
                 self.item += 1;
             }
         }
         Ok(())
     }
 
-    /// The number of a piece of context.
-    fn known(&mut self, tag: u8, parts: &[&[u8]]) -> u32 {
+    /// Walks what a piece of context is about, with the number it is known by.
+    #[inline]
+    fn under(
+        &mut self,
+        tag: u8,
+        parts: &[&[u8]],
+        walk: impl FnOnce(&mut Self, u32) -> Walk,
+    ) -> Walk {
         self.key.clear();
         self.key.push(tag);
         for part in parts {
@@ -171,23 +203,25 @@ impl Request<'_, '_> {
         let table = self.context.interner.table(Keys::OtlpMetric);
         let (place, expected) = table.predicted();
         if expected == self.key.as_slice() {
-            return table.take(place, tick).local;
+            let known = table.take(place, tick).local;
+            return walk(self, known);
         }
-        if let Some(known) = table.find(self.key, tick) {
-            return known.local;
+        let interner = &mut self.context.interner;
+        let (known, fresh) = interner.context(Keys::OtlpMetric, self.key, tick);
+        let walked = walk(self, known);
+        if let Some(fresh) = fresh {
+            self.context.interner.settle(fresh);
         }
-        let known = self.context.interner.new_context();
-        self.context
-            .interner
-            .table(Keys::OtlpMetric)
-            .insert(self.key, known, tick);
-        known.local
+        walked
     }
 
-    fn refuse(&mut self, reason: RejectReason, detail: &str) {
+    #[cold]
+    fn refuse(&mut self, metric: &Metric<'_>, reason: RejectReason, detail: &str) {
         let item = self.item;
-        self.context
-            .reject(Some(item), reason, format!("data point {item}: {detail}"));
+        self.context.reject_with(Some(item), reason, || {
+            let name = String::from_utf8_lossy(&metric.name[..metric.name.len().min(64)]);
+            format!("data point {item} of `{name}`: {detail}")
+        });
     }
 }
 

@@ -2,9 +2,9 @@
 
 use std::borrow::Cow;
 
-use tidegauge_model::{Metadata, MetricType, RejectReason, stale};
+use tidegauge_model::{Limits, Metadata, MetricType, RejectReason, stale};
 
-use super::attributes::{identity, labels, others};
+use super::attributes::{Identity, identity, labels, others};
 use super::names::{metric_name, unit_name};
 use super::{Request, Resource, Walk};
 use crate::context::{Refused, valid_time};
@@ -15,7 +15,7 @@ use crate::table::Target;
 
 /// Which metric a data point belongs to.
 pub(super) struct Metric<'m> {
-    pub(super) resource: Resource<'m>,
+    pub(super) resource: &'m Resource<'m>,
     pub(super) kind: Kind,
     pub(super) name: &'m [u8],
     pub(super) help: &'m [u8],
@@ -175,9 +175,18 @@ const NO_RECORDED_VALUE: u64 = 1;
 
 impl Request<'_, '_> {
     pub(super) fn point(&mut self, metric: &Metric<'_>, message: &[u8]) -> Walk {
+        if let [unread, rest @ ..] = self.unread
+            && unread.item == self.item
+        {
+            self.unread = rest;
+            let (reason, detail) = &unread.why;
+            self.refuse(metric, *reason, detail);
+            return Ok(());
+        }
         let point = self.read(metric.kind, message)?;
         if metric.kind == Kind::ExponentialHistogram {
             self.refuse(
+                metric,
                 RejectReason::NativeHistogram,
                 "exponential histogram; send explicit buckets",
             );
@@ -185,6 +194,7 @@ impl Request<'_, '_> {
         }
         if metric.kind.temporality() == Temporality::Unspecified {
             self.refuse(
+                metric,
                 RejectReason::BadValue,
                 "its metric has no aggregation temporality",
             );
@@ -194,7 +204,11 @@ impl Request<'_, '_> {
             Ok(0) => self.context.record.own_time(),
             Ok(time) if valid_time(time) => time,
             _ => {
-                self.refuse(RejectReason::BadTimestamp, "its time is past year 9999");
+                self.refuse(
+                    metric,
+                    RejectReason::BadTimestamp,
+                    "its time is past year 2261",
+                );
                 return Ok(());
             }
         };
@@ -209,7 +223,7 @@ impl Request<'_, '_> {
         if let Err((reason, detail)) = taken {
             // A histogram stands or falls with all its series.
             self.context.truncate_samples(samples);
-            self.refuse(reason, &detail);
+            self.refuse(metric, reason, &detail);
         }
         Ok(())
     }
@@ -361,15 +375,16 @@ impl Request<'_, '_> {
                 "the name or unit is not UTF-8".into(),
             ));
         };
+        let rules = self.context.rules;
         let metadata = Metadata {
             metric_type: metric.kind.metric_type(),
-            unit: unit_name(unit),
-            help: String::from_utf8_lossy(metric.help).into_owned(),
+            unit: rules.told(unit_name(unit).as_bytes()).into_owned(),
+            help: rules.told(metric.help).into_owned(),
         };
         let name = metric_name(name, unit, metadata.metric_type, metric.kind == Kind::Gauge);
-        let mut all = labels(self.attributes)?;
-        for (name, value) in identity(metric.resource.raw)? {
-            set(&mut all, name, value);
+        let mut all = labels(self.attributes, rules.limits)?;
+        for (name, value) in metric.resource.identity()? {
+            set(&mut all, name, value.clone());
         }
         if let Some((name, value)) = part.label() {
             set(&mut all, name, value);
@@ -386,14 +401,14 @@ impl Request<'_, '_> {
     }
 
     /// The sample that carries a resource's other attributes, if there were points.
-    pub(super) fn target_info(&mut self, resource: Resource<'_>) -> Walk {
+    pub(super) fn target_info(&mut self, resource: &Resource<'_>) -> Walk {
         if self.newest == i64::MIN {
             return Ok(());
         }
         self.attributes.clear();
         let target = match self.look_up(resource.known, Part::TargetInfo) {
             Some(target) => Ok(target),
-            None => match target_labels(resource.raw) {
+            None => match target_labels(resource, self.context.rules.limits) {
                 Ok(None) => return Ok(()),
                 Ok(Some(all)) => {
                     let help = "Target metadata".to_owned();
@@ -424,15 +439,28 @@ impl Request<'_, '_> {
 
 type Taken = Result<(), Refused>;
 
+impl Resource<'_> {
+    fn identity(&self) -> Result<&Identity, Refused> {
+        let identity = self.identity.get_or_init(|| identity(self.raw));
+        identity.as_ref().map_err(Refused::clone)
+    }
+}
+
 /// None if the resource is not identified or has nothing else to say.
-fn target_labels(resource: &[u8]) -> Result<Option<Labels<'static>>, Refused> {
-    let identity = identity(resource)?;
-    let mut all = others(resource)?;
-    if identity.is_empty() || all.is_empty() {
+fn target_labels(
+    resource: &Resource<'_>,
+    limits: &Limits,
+) -> Result<Option<Labels<'static>>, Refused> {
+    let identity = resource.identity()?;
+    if identity.is_empty() {
+        return Ok(None);
+    }
+    let mut all = others(resource.raw, limits)?;
+    if all.is_empty() {
         return Ok(None);
     }
     for (name, value) in identity {
-        set(&mut all, name, value);
+        set(&mut all, name, value.clone());
     }
     set(&mut all, "__name__", "target_info".into());
     Ok(Some(all))

@@ -37,6 +37,19 @@ pub(crate) fn decoder(format: Format) -> Decoder {
     Decoder::new(partition(), format, Limits::default(), Relabel::default())
 }
 
+/// Runs what would take minutes, were its cost not in proportion to the input.
+pub(crate) fn in_time(test: impl FnOnce() + Send + 'static) {
+    let (done, wait) = std::sync::mpsc::channel();
+    let running = std::thread::spawn(move || {
+        test();
+        done.send(()).expect("somebody waits");
+    });
+    match wait.recv_timeout(std::time::Duration::from_secs(20)) {
+        Err(std::sync::mpsc::RecvTimeoutError::Timeout) => panic!("it goes on and on"),
+        _ => running.join().expect("no failure"),
+    }
+}
+
 /// Decodes each record with one decoder.
 pub(crate) fn decode(format: Format, records: &[Record<'_>]) -> Decoded {
     let mut decoder = decoder(format);
