@@ -5,10 +5,12 @@
 //! - `timestamp` is a number (unit by magnitude, fractions allowed), RFC 3339 text, or absent or
 //!   null: then the record's own. `value` is a number, or NaN or an infinity as a bare word or as
 //!   text; a number as text is taken too.
-//! - A label's value is text; a number or boolean is taken as it is written, null as absent.
+//! - A label's value is text; a number or boolean is taken as it is written, null as absent. A label
+//!   `__name__` is the name, or says the same.
 //! - A record is one object, an array of them, `{"metrics":[…]}`, or several of these behind each
-//!   other, as in one object a line. Each of these stands or falls alone: where the text of one is
-//!   no JSON, nothing of it is taken and reading goes on at the next line that opens one.
+//!   other, as in one object a line. Each object stands or falls alone. Where the text is no JSON,
+//!   what came before is kept and reading goes on at the next line that opens one of these in its
+//!   first column; one reject tells what is left out.
 //!
 //! An object's text with the values and timestamps cut out is its key, so an object of a known
 //! series costs a few comparisons and two numbers.
@@ -17,8 +19,9 @@ use std::borrow::Cow;
 
 use tidegauge_model::{Metadata, MetricType, RejectReason};
 
+use crate::again::Again;
 use crate::context::{Context, Fault, Refused};
-use crate::intern::Keys;
+use crate::intern::{Keys, Rules};
 use crate::number::{decimal, number, whole_number};
 use crate::relabel::Labels;
 use crate::scan::{Scanner, Token, unescape};
@@ -42,16 +45,16 @@ pub(crate) fn decode(context: &mut Context<'_>, body: &[u8], key: &mut Vec<u8>) 
     let mut reader = Json {
         scanner: Scanner { text: body, at: 0 },
         item: 0,
+        done: 0,
+        in_array: false,
+        again: Again::of(body),
         key,
     };
     while reader.scanner.space().is_some() {
-        let (mark, first) = (context.mark(), reader.item);
+        reader.done = reader.scanner.at;
+        reader.in_array = false;
         if let Err(fault) = reader.document(context) {
-            context.malformed(mark, Some(first), fault);
-            reader.item = first + 1;
-            if !reader.next_line() {
-                return;
-            }
+            reader.broken(context, fault);
         }
     }
     if reader.item == 0 && context.rejected == 0 && !body.is_empty() && body.trim_ascii().is_empty()
@@ -63,6 +66,11 @@ pub(crate) fn decode(context: &mut Context<'_>, body: &[u8], key: &mut Vec<u8>) 
 struct Json<'a, 'k> {
     scanner: Scanner<'a>,
     item: usize,
+    /// Where the text begins that is neither taken nor rejected yet.
+    done: usize,
+    /// Whether the document's objects are in an array.
+    in_array: bool,
+    again: Again,
     key: &'k mut Vec<u8>,
 }
 
@@ -90,19 +98,35 @@ struct Object<'a> {
 }
 
 impl<'a> Json<'a, '_> {
-    /// Goes to the next line that opens a document; false if there is none.
-    fn next_line(&mut self) -> bool {
+    /// Rejects the item at hand with what is left out behind it, and goes to where the next document opens.
+    #[cold]
+    fn broken(&mut self, context: &mut Context<'_>, fault: Fault) {
+        let from = self.done;
+        self.scanner.at = self.again.back(from, fault.at);
+        self.next_line();
+        context.reject_with(Some(self.item), RejectReason::Malformed, || {
+            let Fault { what, at } = fault;
+            let (item, to) = (self.item, self.scanner.at);
+            format!("item {item}: {what} at byte {at}; bytes {from} to {to} are left out")
+        });
+        self.item += 1;
+    }
+
+    /// Goes to the next line that opens a document, or to the end.
+    fn next_line(&mut self) {
         let text = self.scanner.text;
         while let Some(line) = text[self.scanner.at..]
             .iter()
             .position(|&byte| byte == b'\n')
         {
             self.scanner.at += line + 1;
-            if let Some(b'{' | b'[') = self.scanner.space() {
-                return true;
+            match self.scanner.peek() {
+                Some(b'[') => return,
+                Some(b'{') if !(self.in_array && goes_on(&text[..self.scanner.at])) => return,
+                _ => {}
             }
         }
-        false
+        self.scanner.at = text.len();
     }
 
     /// One document at the top of a record.
@@ -115,6 +139,7 @@ impl<'a> Json<'a, '_> {
     }
 
     fn array(&mut self, context: &mut Context<'_>) -> Result<(), Fault> {
+        self.in_array = true;
         self.scanner.at += 1;
         if self.scanner.eat(b']') {
             return Ok(());
@@ -126,7 +151,7 @@ impl<'a> Json<'a, '_> {
                 self.scanner.value()?;
                 let detail = format!("item {} is not an object", self.item);
                 context.reject(Some(self.item), RejectReason::Malformed, detail);
-                self.item += 1;
+                self.next_item();
             }
             if !self.scanner.more(b']')? {
                 return Ok(());
@@ -138,10 +163,16 @@ impl<'a> Json<'a, '_> {
     fn object(&mut self, context: &mut Context<'_>, top: bool) -> Result<(), Fault> {
         if let Some(end) = expected(context, self.scanner.text, self.scanner.at) {
             self.scanner.at = end;
-            self.item += 1;
+            self.next_item();
             return Ok(());
         }
         self.unexpected(context, top)
+    }
+
+    #[inline]
+    const fn next_item(&mut self) {
+        self.item += 1;
+        self.done = self.scanner.at;
     }
 
     #[cold]
@@ -169,7 +200,7 @@ impl<'a> Json<'a, '_> {
                 format!("item {}: {detail}", self.item),
             );
         }
-        self.item += 1;
+        self.next_item();
         Ok(())
     }
 
@@ -208,7 +239,7 @@ impl<'a> Json<'a, '_> {
         {
             Some(target) => target,
             None => {
-                let (labels, metadata) = object.series()?;
+                let (labels, metadata) = object.series(&context.rules)?;
                 context
                     .learn(Keys::Json, self.key, labels, metadata, false)
                     .map_err(|refused| (refused.reason, refused.detail))?
@@ -239,6 +270,11 @@ impl<'a> Json<'a, '_> {
         }
         self.key.extend_from_slice(&text[from..self.scanner.at]);
     }
+}
+
+/// Whether a line that opens an object, behind `before`, goes on with an array's items.
+fn goes_on(before: &[u8]) -> bool {
+    matches!(before.trim_ascii_end().last(), Some(b',' | b'['))
 }
 
 /// Takes the object at `at` if it is the one expected and nothing is wrong with it; returns where
@@ -416,40 +452,56 @@ impl<'a> Object<'a> {
     }
 
     /// Name and labels with their escapes resolved, and the metadata if some is given.
-    fn series(&self) -> Result<(Labels<'a>, Option<Metadata>), Refused> {
+    fn series(&self, rules: &Rules<'_>) -> Result<(Labels<'a>, Option<Metadata>), Refused> {
+        let mut labels = self.plain_labels()?;
+        // Prometheus' adapter for Kafka sends the name among the labels too.
+        let among = labels.iter().position(|label| label.0 == "__name__");
+        let among = among.map(|at| labels.remove(at).1);
+        let name = match (self.plain_name()?, among) {
+            (Some(name), Some(among)) if !among.is_empty() && among != name => {
+                let detail = "label `__name__` is another name than `name`";
+                return Err((RejectReason::DuplicateLabel, detail.into()));
+            }
+            (Some(name), _) | (None, Some(name)) => name,
+            (None, None) => return Err((RejectReason::BadName, "no `name`".into())),
+        };
+        labels.insert(0, (Cow::Borrowed("__name__"), name));
+        Ok((labels, self.metadata(rules)))
+    }
+
+    fn plain_name(&self) -> Result<Option<Cow<'a, str>>, Refused> {
         let name = match self.name {
+            None => return Ok(None),
             Some(Token::String(raw)) => unescape(raw),
-            None => return Err((RejectReason::BadName, "no `name`".into())),
             Some(_) => None,
         };
-        let name = name.ok_or((RejectReason::BadName, "the name is not text".to_owned()))?;
-        let mut labels = vec![(Cow::Borrowed("__name__"), name)];
-        for &(raw, value) in &self.labels {
-            let shown = String::from_utf8_lossy(raw);
-            let refuse = || {
-                (
-                    RejectReason::BadLabel,
-                    format!("label `{shown}` is not text"),
-                )
-            };
+        name.map(Some)
+            .ok_or_else(|| (RejectReason::BadName, "the name is not text".to_owned()))
+    }
+
+    fn plain_labels(&self) -> Result<Labels<'a>, Refused> {
+        let plain = |&(raw, value): &(&'a [u8], Token<'a>)| {
             let value = match value {
                 Token::Plain(b"null") => Some(Cow::Borrowed("")),
                 Token::Plain(raw) | Token::String(raw) => unescape(raw),
                 Token::Object | Token::Array => None,
             };
-            labels.push((unescape(raw).ok_or_else(refuse)?, value.ok_or_else(refuse)?));
-        }
-        Ok((labels, self.metadata()))
+            unescape(raw).zip(value).ok_or_else(|| {
+                let shown = String::from_utf8_lossy(&raw[..raw.len().min(64)]);
+                let detail = format!("label `{shown}` is not text");
+                (RejectReason::BadLabel, detail)
+            })
+        };
+        self.labels.iter().map(plain).collect()
     }
 
-    fn metadata(&self) -> Option<Metadata> {
+    fn metadata(&self, rules: &Rules<'_>) -> Option<Metadata> {
         if self.metric_type.is_none() && self.unit.is_none() && self.help.is_none() {
             return None;
         }
         let text = |raw: Option<&[u8]>| {
-            raw.and_then(unescape)
-                .map(Cow::into_owned)
-                .unwrap_or_default()
+            let text = raw.and_then(unescape).unwrap_or_default();
+            rules.told(text.as_bytes()).into_owned()
         };
         let metric_type = metric_type(&text(self.metric_type));
         Some(Metadata {

@@ -122,28 +122,51 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Passes over an object or array; only strings and brackets are looked at, without recursion.
+    /// Passes over an object or array, without recursion.
     fn nested(&mut self) -> Result<(), Fault> {
         let mut open = Vec::new();
         loop {
-            match self.peek() {
-                None => return Err(self.fault("object or array without end")),
-                Some(b'"') => {
-                    self.string()?;
-                    continue;
-                }
-                Some(b'{') => open.push(b'}'),
-                Some(b'[') => open.push(b']'),
-                Some(byte @ (b'}' | b']')) if open.pop() != Some(byte) => {
-                    return Err(self.fault("brackets that do not match"));
-                }
-                Some(_) => {}
+            if self.opens(&mut open)? {
+                continue;
             }
-            self.at += 1;
+            // A value has ended, and perhaps what it is in.
+            while let Some(&close) = open.last() {
+                if self.more(close)? {
+                    self.next_in(close)?;
+                    break;
+                }
+                open.pop();
+            }
             if open.is_empty() {
                 return Ok(());
             }
         }
+    }
+
+    /// Goes to the first value in an object or array, or passes over any other value; says which.
+    fn opens(&mut self, open: &mut Vec<u8>) -> Result<bool, Fault> {
+        let close = match self.peek() {
+            Some(b'{') => b'}',
+            Some(b'[') => b']',
+            _ => return self.value().map(|_| false),
+        };
+        self.at += 1;
+        if self.eat(close) {
+            return Ok(false);
+        }
+        open.push(close);
+        self.next_in(close)?;
+        Ok(true)
+    }
+
+    /// Goes to the next value in what ends with `close`.
+    fn next_in(&mut self, close: u8) -> Result<(), Fault> {
+        if close == b'}' {
+            self.name()?;
+        } else {
+            self.space();
+        }
+        Ok(())
     }
 }
 

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{NOW, decode, one, record};
+use common::{NOW, decode, in_time, one, record};
 use tidegauge_decode::{Format, Record};
 use tidegauge_model::{MetricType, RejectReason as R};
 
@@ -149,6 +149,10 @@ fn a_bad_item_leaves_its_neighbours() {
             R::DuplicateLabel,
         ),
         (
+            r#"{"value":1,"labels":{"__name__":"b","__name__":"b"}}"#,
+            R::DuplicateLabel,
+        ),
+        (
             r#"{"name":"a","value":1,"labels":{},"tags":{}}"#,
             R::DuplicateLabel,
         ),
@@ -164,6 +168,94 @@ fn a_bad_item_leaves_its_neighbours() {
 }
 
 #[test]
+fn the_name_may_be_a_label_as_prometheus_adapter_for_kafka_sends_it() {
+    let up = ["up{job=\"x\"} @1613707265000 1"];
+    for text in [
+        r#"{"timestamp":"2021-02-19T04:01:05Z","value":"1","name":"up","labels":{"__name__":"up","job":"x"}}"#,
+        r#"{"timestamp":"2021-02-19T04:01:05Z","value":"1","labels":{"__name__":"up","job":"x"}}"#,
+        r#"{"timestamp":"2021-02-19T04:01:05Z","value":"1","name":"up","labels":{"__name__":"","job":"x"}}"#,
+    ] {
+        good(text, &up);
+    }
+}
+
+#[test]
+fn a_broken_line_takes_no_other_with_it() {
+    let after = "{\"name\":\"b\",\"value\":2}\n{\"name\":\"c\",\"value\":3}";
+    for broken in [
+        r#"{"name":"a","value":1"#,
+        r#"{"name":"a","value":1,"#,
+        r#"{"name":"a","value":1,"labels":{"x":"y""#,
+        r#"{"name":"a","extra":{"x":1"#,
+        r#"{"name":"a","extra":{"x":[1,"#,
+        r#"{"name":"a","extra":{"x""#,
+        r#"[{"name":"x" "value":1}"#,
+        "nonsense",
+    ] {
+        let text = format!("{{\"name\":\"ok\",\"value\":0}}\n{broken}\n{after}");
+        let all = ["ok{} @1000000 0", "b{} @1000000 2", "c{} @1000000 3"];
+        check(&text, &all, &[(R::Malformed, Some(1))]);
+    }
+    let out = decode(
+        Format::Json,
+        &[record(b"{\"name\":\n{\"name\":\"b\",\"value\":2}")],
+    );
+    assert_eq!(
+        out.rejects[0].detail,
+        "item 0: expected a comma or the end at byte 31; bytes 0 to 9 are left out"
+    );
+}
+
+#[test]
+fn a_broken_item_ends_its_array_and_those_before_it_stay() {
+    let (a, c) = (r#"{"name":"a","value":1}"#, r#"{"name":"c","value":3}"#);
+    let broken = r#"{"name":"b" "value":2}"#;
+    for (open, close) in [("[", "]"), ("{\"metrics\":[", "]}")] {
+        for between in [",", ",\n", ",\n  "] {
+            let text = format!("{open}\n{a}{between}{broken}{between}{a}\n{close}\n{c}\n");
+            let kept = ["a{} @1000000 1", "c{} @1000000 3"];
+            check(&text, &kept, &[(R::Malformed, Some(1))]);
+        }
+    }
+}
+
+#[test]
+fn broken_text_costs_time_in_proportion_to_its_length() {
+    for line in ["[\n", "{\"a\":[1,\n", "{\"a\":{\"b\":[\n{\n"] {
+        in_time(move || {
+            let text = line.repeat(1 << 18);
+            let out = decode(Format::Json, &[record(text.as_bytes())]);
+            assert_eq!(out.samples.len(), 0);
+            assert!(!out.rejects.is_empty());
+        });
+    }
+}
+
+#[test]
+fn help_and_unit_are_kept_as_far_as_a_label_would_be() {
+    let long = "ä".repeat(5000);
+    let text = format!(r#"{{"name":"a","value":1,"help":"x{long}","unit":"{long}"}}"#);
+    let out = decode(Format::Json, &[record(text.as_bytes())]);
+    let metadata = &out.definitions[0].metadata;
+    assert_eq!((metadata.help.len(), metadata.unit.len()), (4095, 4096));
+}
+
+#[test]
+fn a_byte_order_mark_is_passed_over() {
+    let text = "\u{feff}{\"name\":\"a\",\"value\":1}";
+    good(text, &["a{} @1000000 1"]);
+    for (text, row) in [
+        (text, "a{} @1000000 1"),
+        ("\u{feff}m v=1", "m_v{} @1000000 1"),
+    ] {
+        assert_eq!(
+            one(Format::Auto, text.as_bytes()),
+            (vec![row.into()], vec![])
+        );
+    }
+}
+
+#[test]
 fn a_broken_document_gives_nothing_but_later_lines_go_on() {
     let good_line = "{\"name\":\"a\",\"value\":1}\n";
     check(
@@ -174,14 +266,19 @@ fn a_broken_document_gives_nothing_but_later_lines_go_on() {
     for broken in [
         "{\"name\":\"a\\",
         "{",
-        "[{\"name\":\"a\",\"value\":1},",
         "nonsense",
         "{\"name\":\"a\" \"value\":1}",
-        "[1 2]",
         "{\"a\":[}]}",
     ] {
         refused(broken, R::Malformed);
     }
+    let two = [(R::Malformed, Some(0)), (R::Malformed, Some(1))];
+    check("[1 2]", &[], &two);
+    check(
+        "[{\"name\":\"a\",\"value\":1},",
+        &["a{} @1000000 1"],
+        &[(R::Malformed, Some(1))],
+    );
 }
 
 #[test]
