@@ -20,6 +20,7 @@ mod bounded;
 mod columns;
 mod engine;
 mod error;
+mod extremes;
 mod format;
 mod guard;
 pub mod http;

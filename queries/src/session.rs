@@ -15,7 +15,7 @@ use datafusion::datasource::physical_plan::parquet::{
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{GreedyMemoryPool, MemoryPool};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
-use datafusion::execution::{SessionState, SessionStateBuilder, TaskContext};
+use datafusion::execution::{FunctionRegistry, SessionState, SessionStateBuilder, TaskContext};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::SessionConfig;
 use datafusion::sql::parser::Statement;
@@ -25,6 +25,7 @@ use tokio::sync::watch;
 
 use crate::bounded;
 use crate::error::QueryError;
+use crate::extremes;
 use crate::guard;
 use crate::metric::{METRIC_SCHEMAS, MetricCache, MetricSchema};
 use crate::scan::Lake;
@@ -64,11 +65,14 @@ impl Sessions {
             .build()?;
         runtime.register_object_store(url.as_ref(), Arc::clone(&store));
         let metadata = runtime.cache_manager.get_file_metadata_cache();
-        let base = SessionStateBuilder::new()
+        let mut base = SessionStateBuilder::new()
             .with_config(config(threads))
             .with_runtime_env(Arc::new(runtime.clone()))
             .with_default_features()
             .build();
+        for function in extremes::extremes() {
+            base.register_udaf(function)?;
+        }
         Ok(Self {
             lake,
             store: url,

@@ -119,8 +119,8 @@ fn absolute_values_set_the_total() {
         "default",
         "SELECT name, value FROM samples ORDER BY name, time",
     );
-    let both = [1.0, 50.0, 51.0, 51.0, 52.0, 52.0]
-        .map(|total: f64| format!("both_total,{total:?}"));
+    let both =
+        [1.0, 50.0, 51.0, 51.0, 52.0, 52.0].map(|total: f64| format!("both_total,{total:?}"));
     let changed = [1.0, 2.0, 3.0, 103.0, 104.0, 105.0, 106.0];
     let changed = changed.map(|total: f64| format!("changed_total,{total:?}"));
     assert_eq!(totals, [&both[..], &changed[..]].concat());
