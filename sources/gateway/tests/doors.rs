@@ -707,7 +707,7 @@ async fn what_is_too_large_for_kafka_is_413_and_the_rest_is_taken() {
     };
     let house = house_with(settings).await;
     let mut rng = SmallRng::seed_from_u64(1);
-    let mut noise = || -> String { (0..3000).map(|_| rng.random_range('a'..'z')).collect() };
+    let mut noise = || -> String { (0..3000).map(|_| rng.random_range('a'..='z')).collect() };
     let large = json!({"name": "large", "labels": {"a": noise(), "b": noise()}, "value": 1});
     let around = (0..30).map(|host| sample("small", &format!("h{host}"), 1.0));
     let large: Value = around.chain([large]).collect();
