@@ -11,7 +11,7 @@ use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 use tidegauge_model::{DAY_MS, HOUR_MS, MINUTE_MS, Rollup, Series, floor, is_stale, prefer, stale};
 use tidegauge_queries::EngineSettings;
-use tidegauge_tables::{FileKind, Table};
+use tidegauge_tables::{Dirtied, FileKind, Table};
 
 type Id = (String, String, i64);
 type Rows = BTreeMap<Id, BTreeMap<i64, f64>>;
@@ -275,7 +275,10 @@ async fn write_rollups(
     }
     lake.state.dirty = dirty
         .difference(&repaired)
-        .map(|minute| (*minute, version))
+        .map(|minute| {
+            let (first, last) = (version, version);
+            (*minute, Dirtied { first, last })
+        })
         .collect();
     wanted
 }

@@ -16,7 +16,7 @@ use tidegauge_lake::{Filter, Merge, Merged, RowKey, Stored};
 use tidegauge_model::{
     DAY_MS, MINUTE_MS, Rollup, SeriesId, SeriesSeen, Tier, Window, floor, is_stale, prefer,
 };
-use tidegauge_tables::{DataFile, FileKind, LakeState, Table};
+use tidegauge_tables::{DataFile, LakeState, Table};
 
 use crate::error::StreamError;
 
@@ -109,9 +109,12 @@ async fn open_windows(
         start: since,
         end: from,
     });
-    let unrepaired = Filter::window(dirty_span(state, since..minute));
+    let (first, dirty) = unrepaired(state, since..minute);
+    let unrepaired = Filter::window(dirty);
+    let late = state.files(Table::Samples);
+    let late = late.filter(|file| file.version >= first);
     let mut samples = Runs::<f64>::open(state, store, Table::Samples, &not_closed).await?;
-    let mut late = Runs::<f64>::overlays(state, store, &unrepaired).await?;
+    let mut late = Runs::<f64>::of(late, store, Table::Samples, &unrepaired).await?;
     let mut minutes = Runs::<Rollup>::open(state, store, Table::of(Tier::M1), &closed).await?;
     let mut hours = Runs::<Rollup>::open(state, store, Table::of(Tier::H1), &known).await?;
     let mut open = Vec::new();
@@ -145,15 +148,21 @@ async fn open_windows(
     described(state, store, since, cutoff, open).await
 }
 
-/// What spans the dirty minutes of `closed`: there the rows of rollups lag behind the late samples.
-fn dirty_span(state: &LakeState, closed: Range<i64>) -> Window {
-    let mut dirty = state.dirty.range(closed.clone()).map(|(minute, _)| *minute);
-    let first = dirty.next();
-    let last = dirty.next_back().or(first);
-    Window {
-        start: first.unwrap_or(closed.end),
-        end: last.map_or(closed.end, |last| last + MINUTE_MS),
-    }
+/// What spans the dirty minutes of `closed`, where the rows of rollups lag behind late samples, and the first
+/// version of which such samples may be.
+fn unrepaired(state: &LakeState, closed: Range<i64>) -> (u64, Window) {
+    let dirty = || state.dirty.range(closed.clone());
+    let first = dirty().map(|(_, dirtied)| dirtied.first).min();
+    let ends = dirty().next().zip(dirty().next_back());
+    let window = ends.map(|((start, _), (last, _))| Window {
+        start: *start,
+        end: last + MINUTE_MS,
+    });
+    let none = Window {
+        start: closed.end,
+        end: closed.end,
+    };
+    (first.unwrap_or(u64::MAX), window.unwrap_or(none))
 }
 
 /// The newest that is known of a series.
@@ -234,19 +243,6 @@ async fn described(
         }
     }
     Ok(described)
-}
-
-impl Runs<f64> {
-    /// The samples that came late, were quarantined or repeated.
-    async fn overlays(
-        state: &LakeState,
-        store: &Arc<dyn ObjectStore>,
-        filter: &Filter,
-    ) -> Result<Self, StreamError> {
-        let files = state.files(Table::Samples);
-        let late = files.filter(|file| file.kind == FileKind::Overlay);
-        Self::of(late, store, Table::Samples, filter).await
-    }
 }
 
 /// The rows of a table, a series at a time.

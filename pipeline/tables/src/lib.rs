@@ -22,7 +22,7 @@ pub use datafile::{DataFile, FileKind, Key};
 pub use entry::{delta_entry, parse_commit};
 pub use log::{LogError, LogReader, Versioned};
 pub use schema::{columns, delta_schema};
-pub use state::{Birth, LakeState, REMOVED_KEPT_MS, TableState, spans};
+pub use state::{Birth, Dirtied, LakeState, REMOVED_KEPT_MS, TableState, spans};
 pub use statefile::{StateMark, StatePointer, decode_state, encode_state};
 pub use table::Table;
 pub use tidegauge_model::Counts;

@@ -40,13 +40,22 @@ pub struct LakeState {
     /// How far each partition is taken.
     #[serde(with = "cuts_as_list")]
     pub cuts: BTreeMap<Partition, (NextOffset, Option<RecordMark>)>,
-    /// Starts of dirty 1-minute windows, with the version that last dirtied each.
+    /// Starts of dirty 1-minute windows.
     #[serde(with = "dirty_as_spans")]
-    pub dirty: BTreeMap<i64, u64>,
+    pub dirty: BTreeMap<i64, Dirtied>,
     /// Live files by table.
     pub tables: BTreeMap<Table, TableState>,
     /// What came in since the lake was made.
     pub counts: Counts,
+}
+
+/// Which versions have made a window dirty, since it was last repaired.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dirtied {
+    /// The first: what came late lies in files of this version and after.
+    pub first: u64,
+    /// The last: a repair computed from an older one leaves the window dirty.
+    pub last: u64,
 }
 
 /// The live files of one table by path.
@@ -191,7 +200,11 @@ impl LakeState {
                 self.counts += *counts;
                 self.take_cuts(cuts);
                 for minute in minutes(dirty) {
-                    self.dirty.insert(minute, version);
+                    let first = Dirtied {
+                        first: version,
+                        last: version,
+                    };
+                    self.dirty.entry(minute).or_insert(first).last = version;
                 }
             }
             CommitKind::Upkeep { as_of, repaired } => {
@@ -199,7 +212,7 @@ impl LakeState {
                     if self
                         .dirty
                         .get(&minute)
-                        .is_some_and(|marked| marked <= as_of)
+                        .is_some_and(|dirtied| dirtied.last <= *as_of)
                     {
                         self.dirty.remove(&minute);
                     }
@@ -278,26 +291,48 @@ mod dirty_as_spans {
     use super::*;
     use serde::{Deserializer, Serializer};
 
-    type Dirty = BTreeMap<i64, u64>;
+    type Dirty = BTreeMap<i64, Dirtied>;
+
+    /// `[start, end)` in milliseconds.
+    #[derive(Serialize, Deserialize)]
+    struct Span(i64, i64, Dirtied);
 
     pub(super) fn serialize<S: Serializer>(dirty: &Dirty, out: S) -> Result<S::Ok, S::Error> {
-        let mut list: Vec<(i64, i64, u64)> = Vec::new();
-        for (&start, &version) in dirty {
+        let mut list: Vec<Span> = Vec::new();
+        for (&start, &dirtied) in dirty {
             match list.last_mut() {
-                Some(last) if last.1 == start && last.2 == version => last.1 += MINUTE_MS,
-                _ => list.push((start, start + MINUTE_MS, version)),
+                Some(last) if last.1 == start && last.2 == dirtied => last.1 += MINUTE_MS,
+                _ => list.push(Span(start, start + MINUTE_MS, dirtied)),
             }
         }
         list.serialize(out)
     }
 
+    /// Builds before have written the last version alone.
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Read {
+        Now(Span),
+        Before(i64, i64, u64),
+    }
+
+    impl From<Read> for Span {
+        fn from(read: Read) -> Self {
+            match read {
+                Read::Now(span) => span,
+                Read::Before(start, end, last) => Self(start, end, Dirtied { first: last, last }),
+            }
+        }
+    }
+
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Dirty, D::Error> {
-        let list = Vec::<(i64, i64, u64)>::deserialize(from)?;
+        let list = Vec::<Read>::deserialize(from)?;
         Ok(list
             .into_iter()
-            .flat_map(|(start, end, version)| {
+            .map(Span::from)
+            .flat_map(|Span(start, end, dirtied)| {
                 minutes(&[(start, end)])
-                    .map(move |minute| (minute, version))
+                    .map(move |minute| (minute, dirtied))
                     .collect::<Vec<_>>()
             })
             .collect())
@@ -343,6 +378,8 @@ mod tests {
         let repaired = vec![(0, 3 * MINUTE_MS)];
         state.apply(2, &commit(CommitKind::Upkeep { as_of: 0, repaired }));
         assert_eq!(state.dirty_spans(), [(MINUTE_MS, 2 * MINUTE_MS)]);
+        let dirtied = Dirtied { first: 0, last: 1 };
+        assert_eq!(state.dirty[&MINUTE_MS], dirtied);
         assert_eq!(state.counts.samples, 2);
     }
 

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use tidegauge_model::{Columns, Definition, Reject};
 
+use crate::context::valid_time;
+
 /// Which wire format a topic's records have.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -43,9 +45,10 @@ pub struct Record<'a> {
 }
 
 impl Record<'_> {
-    /// The record's own time, or when it was read if it has none.
-    pub(crate) const fn own_time(&self) -> i64 {
-        if self.timestamp >= 0 {
+    /// The record's own time, or when it was read if it has none, or one that no clock shows: a producer
+    /// that stamps its records in nanoseconds is not to be believed.
+    pub(crate) fn own_time(&self) -> i64 {
+        if self.timestamp >= 0 && valid_time(self.timestamp) {
             self.timestamp
         } else {
             self.received_at

@@ -16,8 +16,6 @@ pub struct GatewaySettings {
     /// limit `record_bytes` of all sources.
     pub body_bytes: usize,
     /// How long nothing of a body may come, in milliseconds, before its request is answered 408.
-    /// Not yet a key of the configuration file.
-    #[serde(skip)]
     pub body_idle_ms: u64,
     /// Bytes of bodies under way at once. Requests beyond are answered 503.
     pub inflight_bytes: usize,

@@ -196,6 +196,7 @@ impl Config {
             1 << 30,
         );
         faults.within("gateway.body_bytes", gateway.body_bytes, 1, 1 << 30);
+        faults.within("gateway.body_idle_ms", gateway.body_idle_ms, 1, 600_000);
         faults.within(
             "gateway.inflight_bytes",
             gateway.inflight_bytes,

@@ -88,7 +88,7 @@ fn sharing_minutes<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tidegauge_tables::{FileKind, Key, TableState};
+    use tidegauge_tables::{Dirtied, FileKind, Key, TableState};
 
     fn state(files: &[(&str, i64, i64)], dirty: &[i64]) -> LakeState {
         let mut samples = TableState::default();
@@ -110,7 +110,10 @@ mod tests {
             samples.files.insert(path.into(), Arc::new(file));
         }
         LakeState {
-            dirty: dirty.iter().map(|minute| (*minute, 1)).collect(),
+            dirty: dirty
+                .iter()
+                .map(|minute| (*minute, Dirtied { first: 1, last: 1 }))
+                .collect(),
             tables: BTreeMap::from([(Table::Samples, samples)]),
             ..LakeState::default()
         }
