@@ -95,6 +95,23 @@ fn an_empty_answer_still_has_its_columns() {
 }
 
 #[test]
+fn a_table_is_drawn_as_it_comes() {
+    let few = [rows(), rows()];
+    let drawn = arrow::util::pretty::pretty_format_batches(&few).expect("known types");
+    assert_eq!(text(Format::Table, &few), format!("{drawn}\n6 rows\n"));
+
+    let long = StringViewArray::from_iter_values((0..20_000).map(|i| format!("{i}\nb")));
+    let long = RecordBatch::try_from_iter([("v", Arc::new(long) as ArrayRef)]).expect("a column");
+    let mut encoder = Encoder::new(Format::Table, &long.schema()).expect("known types");
+    let first = encoder.batch(&long.slice(0, 12_000)).expect("known types");
+    assert!(first.ends_with(b"| 11999 |\n| b     |\n"));
+    let next = encoder.batch(&long.slice(12_000, 1)).expect("known types");
+    assert_eq!(next, b"| 12000 |\n| b     |\n");
+    let end = encoder.finish().expect("known types");
+    assert_eq!(end, b"+-------+\n12001 rows\n");
+}
+
+#[test]
 fn arrow_reads_back() {
     let bytes = encode(Format::Arrow, &[rows(), rows()]);
     let reader = StreamReader::try_new(&bytes[..], None).expect("a stream");

@@ -19,6 +19,10 @@ pub(crate) async fn read(
 ) -> Result<(Bytes, OwnedSemaphorePermit), PushError> {
     let most = gateway.settings().body_bytes;
     let idle_ms = gateway.settings().body_idle_ms;
+    // What is announced too long is refused before it is sent.
+    if body.size_hint().lower() > most as u64 {
+        return Err(too_large(most));
+    }
     let mut room = gateway.no_room()?;
     let mut bytes = BytesMut::new();
     loop {

@@ -80,9 +80,12 @@ fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
 }
 
 fn tenant(headers: &HeaderMap, usual: &str) -> Result<String, PushError> {
-    let mut named = TENANT_HEADERS
-        .iter()
-        .filter_map(|name| Some((name, headers.get(*name)?)));
+    let mut named = TENANT_HEADERS.iter().flat_map(|name| {
+        headers
+            .get_all(*name)
+            .iter()
+            .map(move |value| (name, value))
+    });
     let Some((header, value)) = named.next() else {
         return Ok(usual.to_owned());
     };

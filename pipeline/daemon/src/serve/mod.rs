@@ -104,6 +104,8 @@ async fn health(State(shown): State<Shown>) -> Response {
     let stats = (shown.stats)();
     Json(json!({
         "status": "ok",
+        // InfluxDB's clients look for it.
+        "name": "tidegauge",
         "version": env!("CARGO_PKG_VERSION"),
         "uptime_s": (stats.now - stats.started_at).max(0) / 1000,
     }))
