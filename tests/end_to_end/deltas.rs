@@ -1,6 +1,8 @@
 //! Delta sums of OTLP: totals go on over restarts, however the program ended and however long their
 //! series was silent, and what came too late for them is told.
 
+use std::path::Path;
+
 use serde_json::json;
 use tidegauge_model::{DAY_MS, HOUR_MS, MINUTE_MS, floor};
 
@@ -21,13 +23,7 @@ fn totals_go_on_after_a_stop() {
 
 fn totals_go_on(end: fn(Node<'_>)) {
     let folder = tempfile::tempdir().expect("a folder");
-    let place = Place::new(
-        &folder.path().join("data"),
-        &[
-            ("TIDEGAUGE_STREAM__EPOCH_MS", "50"),
-            ("TIDEGAUGE_STREAM__COMMIT_INTERVAL_MS", "200"),
-        ],
-    );
+    let place = hasty(folder.path());
     // Far enough back that its windows close at once.
     let now = now_ms() - 3 * MINUTE_MS;
     // Its hour is closed when the first life ends, so that of `silent` no window is open.
@@ -89,13 +85,7 @@ fn totals_go_on(end: fn(Node<'_>)) {
 #[test]
 fn absolute_values_set_the_total() {
     let folder = tempfile::tempdir().expect("a folder");
-    let place = Place::new(
-        &folder.path().join("data"),
-        &[
-            ("TIDEGAUGE_STREAM__EPOCH_MS", "50"),
-            ("TIDEGAUGE_STREAM__COMMIT_INTERVAL_MS", "200"),
-        ],
-    );
+    let place = hasty(folder.path());
     let now = now_ms() - 3 * MINUTE_MS;
     let at = |step: i64| now + step * SECOND_MS;
     let mut node = place.start();
@@ -125,6 +115,17 @@ fn absolute_values_set_the_total() {
     let changed = changed.map(|total: f64| format!("changed_total,{total:?}"));
     assert_eq!(totals, [&both[..], &changed[..]].concat());
     node.stop();
+}
+
+/// A program that commits several times a second.
+fn hasty(folder: &Path) -> Place {
+    Place::new(
+        &folder.join("data"),
+        &[
+            ("TIDEGAUGE_STREAM__EPOCH_MS", "50"),
+            ("TIDEGAUGE_STREAM__COMMIT_INTERVAL_MS", "200"),
+        ],
+    )
 }
 
 /// Waits until all that was sent is committed.
