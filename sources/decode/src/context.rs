@@ -15,9 +15,6 @@ use crate::table::{DROPPED, Target};
 /// can't grow a thousandfold.
 const REJECTS_PER_RECORD: usize = 1000;
 
-/// What 64 bits hold as nanoseconds, as engines that read the tables count: September 1677 to April 2262.
-const TIMES: std::ops::RangeInclusive<i64> = -9_223_372_036_854..=9_223_372_036_854;
-
 /// Bytes that are not of the format, from which there is no going on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Fault {
@@ -52,7 +49,7 @@ pub(crate) struct Context<'a> {
 }
 
 impl Context<'_> {
-    /// Adds a sample; its time must have passed [`valid_time`].
+    /// Adds a sample; its time must have passed [`crate::time::valid_time`].
     #[inline]
     pub(crate) fn push(&mut self, target: Target, time: i64, value: f64) {
         if target.local == DROPPED {
@@ -160,10 +157,4 @@ impl Context<'_> {
             format!("{what} at byte {at}"),
         );
     }
-}
-
-/// Whether a time in milliseconds lies inside years 1678–2261, or a little beyond.
-#[inline]
-pub(crate) fn valid_time(time: i64) -> bool {
-    TIMES.contains(&time)
 }

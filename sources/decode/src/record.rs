@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use tidegauge_model::{Columns, Definition, Reject};
 
-use crate::context::valid_time;
+use crate::time::valid_time;
 
 /// Which wire format a topic's records have.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]

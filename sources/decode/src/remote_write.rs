@@ -8,11 +8,12 @@ use std::borrow::Cow;
 
 use tidegauge_model::{Metadata, MetricType, RejectReason};
 
-use crate::context::{Context, Fault, Refused, valid_time};
+use crate::context::{Context, Fault, Refused};
 use crate::intern::Keys;
 use crate::protobuf::{Reader, fault};
 use crate::relabel::Labels;
 use crate::table::Target;
+use crate::time::valid_time;
 
 /// Decodes one request into `context`.
 pub(crate) fn decode(context: &mut Context<'_>, body: &[u8], key: &mut Vec<u8>) {

@@ -6,8 +6,10 @@
 
 use jiff::Timestamp;
 
-use crate::context::valid_time;
 use crate::number::{Decimal, decimal, whole_number};
+
+/// What 64 bits hold as nanoseconds, as engines that read the tables count: September 1677 to April 2262.
+const TIMES: std::ops::RangeInclusive<i64> = -9_223_372_036_854..=9_223_372_036_854;
 
 /// The unit of a timestamp.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -81,6 +83,12 @@ impl Precision {
             _ => 1,
         }
     }
+}
+
+/// Whether a time in milliseconds lies inside years 1678–2261, or a little beyond.
+#[inline]
+pub(crate) fn valid_time(time: i64) -> bool {
+    TIMES.contains(&time)
 }
 
 /// A decimal timestamp in milliseconds; none outside years 1678–2261.

@@ -7,11 +7,12 @@ use tidegauge_model::{Limits, Metadata, MetricType, RejectReason, stale};
 use super::attributes::{Identity, identity, labels, others};
 use super::names::{metric_name, unit_name};
 use super::{Request, Resource, Walk};
-use crate::context::{Refused, valid_time};
+use crate::context::Refused;
 use crate::intern::Keys;
 use crate::protobuf::{Reader, Value};
 use crate::relabel::Labels;
 use crate::table::Target;
+use crate::time::valid_time;
 
 /// Which metric a data point belongs to.
 pub(super) struct Metric<'m> {
