@@ -189,14 +189,11 @@ impl LogReader {
 
     async fn pointed_state(&self) -> Result<Option<LakeState>, LogError> {
         let path = paths::state_pointer();
-        let Some(bytes) = self.get(path.clone()).await? else {
+        let Some(bytes) = self.get(path).await? else {
             return Ok(None);
         };
-        let pointer: StatePointer =
-            serde_json::from_slice(&bytes).map_err(|error| LogError::Corrupt {
-                path,
-                detail: error.to_string(),
-            })?;
+        // Only a hint: what can't be read is none, and a listing tells.
+        let pointer: StatePointer = serde_json::from_slice(&bytes).unwrap_or_default();
         match pointer.states.last() {
             Some(mark) => self.state(mark.version).await,
             None => Ok(None),

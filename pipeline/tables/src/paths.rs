@@ -4,8 +4,8 @@ use object_store::path::Path;
 
 use crate::table::Table;
 
-/// Full states lie here, apart from the tables, so that no other engine's clean-up meets them.
-const STATE_FOLDER: &str = "_tidegauge/state";
+/// What is of no table lies here, so that no other engine's clean-up meets it.
+const OWN_FOLDER: &str = "_tidegauge";
 
 /// The folder of a table's Delta log.
 #[must_use]
@@ -41,22 +41,28 @@ pub fn last_checkpoint(table: Table) -> Path {
     Path::from(format!("{}/_delta_log/_last_checkpoint", table.name()))
 }
 
+/// The folder of what is of no table.
+#[must_use]
+pub fn own_folder() -> Path {
+    Path::from(OWN_FOLDER)
+}
+
 /// The folder of full states.
 #[must_use]
 pub fn state_folder() -> Path {
-    Path::from(STATE_FOLDER)
+    Path::from(format!("{OWN_FOLDER}/state"))
 }
 
 /// The full state at one version of the lake.
 #[must_use]
 pub fn state(version: u64) -> Path {
-    Path::from(format!("{STATE_FOLDER}/{version:020}.json.zst"))
+    Path::from(format!("{OWN_FOLDER}/state/{version:020}.json.zst"))
 }
 
 /// Names the newest full state. A hint: the folder has the truth.
 #[must_use]
 pub fn state_pointer() -> Path {
-    Path::from("_tidegauge/last_state.json")
+    Path::from(format!("{OWN_FOLDER}/last_state.json"))
 }
 
 /// The version in the name of a log entry; none for anything else.

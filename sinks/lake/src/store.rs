@@ -6,6 +6,7 @@ mod fsync;
 mod health;
 mod probe;
 mod retry;
+mod staged;
 
 use std::path::PathBuf;
 use std::pin::pin;
@@ -17,6 +18,7 @@ use object_store::ObjectStore;
 use rand::rngs::SmallRng;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
+use tokio::task::{JoinError, spawn_blocking};
 use url::Url;
 use uuid::Uuid;
 
@@ -133,6 +135,8 @@ pub struct Store {
     /// How it is doing.
     pub health: Arc<StoreHealth>,
     bare: Arc<dyn ObjectStore>,
+    /// For `file`: the same folder.
+    folder: Option<DurableFolder>,
     url: String,
     clock: Arc<dyn Clock>,
     /// How long a store that is asked once may take.
@@ -156,6 +160,19 @@ impl Store {
     /// If the store refuses the read.
     pub async fn probe_read(&self) -> Result<(), StoreError> {
         self.in_time(probe::read(&*self.bare, &self.url)).await
+    }
+
+    /// Clears away what puts of earlier lives that were broken off have left, if nobody has written
+    /// to it for `age`. In a bucket there is nothing to see: parts that were never completed are
+    /// its own life cycle rules' to remove.
+    ///
+    /// # Errors
+    /// If the walk over the folder panics.
+    pub async fn remove_staged(&self, age: Duration) -> Result<usize, JoinError> {
+        match self.folder.clone() {
+            Some(folder) => spawn_blocking(move || folder.remove_staged(age)).await,
+            None => Ok(0),
+        }
     }
 
     async fn in_time(
@@ -186,8 +203,9 @@ pub fn open_store(
     rng: SmallRng,
 ) -> Result<Store, StoreError> {
     let url = Url::parse(&settings.url).map_err(|error| bad_url(settings, &error.to_string()))?;
+    let mut folder = None;
     let bare: Arc<dyn ObjectStore> = match url.scheme() {
-        "file" => open_folder(settings, &url)?,
+        "file" => Arc::new(folder.insert(open_folder(settings, &url)?).clone()),
         "s3" => bucket::open(settings, &url)?,
         other => {
             return Err(bad_url(
@@ -208,21 +226,19 @@ pub fn open_store(
         objects: Arc::new(retrying),
         health,
         bare,
+        folder,
         url: settings.url.clone(),
         clock,
         patience: Duration::from_millis(settings.retry.attempt_timeout_ms),
     })
 }
 
-fn open_folder(settings: &StoreSettings, url: &Url) -> Result<Arc<dyn ObjectStore>, StoreError> {
+fn open_folder(settings: &StoreSettings, url: &Url) -> Result<DurableFolder, StoreError> {
     let folder = url
         .to_file_path()
         .map_err(|()| bad_url(settings, "it is not an absolute path of this machine"))?;
-    let opened = DurableFolder::open(&folder, settings.fsync);
-    match opened {
-        Ok(store) => Ok(Arc::new(store)),
-        Err(source) => Err(StoreError::Folder { folder, source }),
-    }
+    DurableFolder::open(&folder, settings.fsync)
+        .map_err(|source| StoreError::Folder { folder, source })
 }
 
 /// What to do about a store that says no.

@@ -225,6 +225,8 @@ impl Upkeep {
             memory.epochs = [Some((state.epoch, now)), memory.epochs[0]];
         }
         let passes = &mut memory.passes;
+        // The wall clock may have been set back.
+        passes.retain(|(_, at)| *at <= now);
         passes.push_back((state.version.unwrap_or(0), now));
         // The newest that is old enough is kept, and all that are not.
         while passes.get(1).is_some_and(|(_, at)| *at <= quiet_since) {
@@ -259,5 +261,16 @@ impl Upkeep {
         self.committer.commit(Draft { kind, files }).await?;
         self.totals.lock().commits += 1;
         Ok(())
+    }
+}
+
+/// Both outcomes of one job as one: the first error there was. A newer writer's is the end of the job.
+fn go_on(
+    before: Result<(), UpkeepError>,
+    next: Result<(), UpkeepError>,
+) -> Result<Result<(), UpkeepError>, UpkeepError> {
+    match next {
+        Err(UpkeepError::Commit(error @ CommitError::Fenced { .. })) => Err(error.into()),
+        next => Ok(before.and(next)),
     }
 }

@@ -26,7 +26,7 @@ async fn lives(lake: &Lake, way: &Way, who: &str, seed: u64) -> Acknowledged {
             lake.pass(rng.random_range(0..30_000)).await;
             made += 1;
             let name = format!("{who}{made:02}");
-            match writer.commit(stream(writer.state().epoch, &name)).await {
+            match writer.commit(stream(writer.state().epoch + 1, &name)).await {
                 Ok(state) => {
                     let version = state.version.expect("committed");
                     assert_eq!(acknowledged.insert(version, name), None, "a version twice");

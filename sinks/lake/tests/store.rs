@@ -3,6 +3,7 @@
 mod common;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use common::{Lake, compact, file, simulate, stream};
 use futures::TryStreamExt;
@@ -58,6 +59,31 @@ async fn a_folder_keeps_what_is_put_and_creates_once() {
 }
 
 #[tokio::test]
+async fn what_broken_off_puts_left_is_cleared_once_it_is_old() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = folder_store(folder.path());
+    let path = Path::from("samples/date=2026-01-01/a.parquet");
+    let body = PutPayload::from_static(b"whole");
+    store.objects.put(&path, body).await.expect("a folder");
+    let lake = folder.path().join("lake");
+    let staged = ["samples/date=2026-01-01/b.parquet#4711000001", "notes#1"];
+    for name in staged {
+        std::fs::write(lake.join(name), "half").expect("a folder");
+    }
+    let hour = Duration::from_secs(3600);
+    let young = store.remove_staged(hour).await.expect("a walk");
+    assert_eq!(young, 0, "its put may still be on its way");
+    let old = store.remove_staged(Duration::ZERO).await.expect("a walk");
+    assert_eq!(old, 1);
+    assert!(!lake.join(staged[0]).exists());
+    assert!(
+        lake.join(staged[1]).exists(),
+        "it lies in no folder of ours"
+    );
+    assert_eq!(read(&store.objects, &path).await, "whole");
+}
+
+#[tokio::test]
 async fn an_object_that_was_cut_short_is_told_at_once() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = folder_store(folder.path()).objects;
@@ -67,7 +93,7 @@ async fn an_object_that_was_cut_short_is_told_at_once() {
         .await
         .expect("a folder");
     let read = store.get_ranges(&path, &[0..2, 6..8]);
-    let read = tokio::time::timeout(std::time::Duration::from_secs(5), read).await;
+    let read = tokio::time::timeout(Duration::from_secs(5), read).await;
     let said = read
         .expect("it is not asked again")
         .expect_err("it has 4 bytes");

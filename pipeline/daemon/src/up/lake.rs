@@ -1,5 +1,6 @@
 //! This process' part in the lake: its writer, with upkeep, or in a cluster a follower of process 0.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +19,12 @@ use crate::config::Config;
 
 /// How often a follower looks for new commits.
 const FOLLOW_EVERY: Duration = Duration::from_secs(1);
+
+/// A put that nobody has written to for so long was broken off.
+const BROKEN_OFF_AFTER: Duration = Duration::from_secs(3600);
+
+/// How long upkeep rests after a panic.
+const PANIC_WAIT: Duration = Duration::from_secs(30);
 
 /// The lake, and what goes on in it besides the stream.
 pub(super) struct Lake {
@@ -101,6 +108,8 @@ async fn lead(
         gather(terms(config), &committer.state()).await?;
     }
     let upkeep = start_upkeep(config, &store, &committer, clock)?;
+    let staged = store.clone();
+    tokio::spawn(async move { staged.remove_staged(BROKEN_OFF_AFTER).await });
     let log = tokio::spawn({
         let committer = committer.clone();
         async move { committer.work().await }
@@ -161,9 +170,16 @@ fn start_upkeep(
         .enable_all()
         .build()?;
     let body = move || {
-        let ended = runtime.block_on(asked.run_until_cancelled(upkeep.run()));
-        if let Some(Err(error)) = ended {
-            tracing::error!(error = &error as &dyn std::error::Error, "upkeep has ended");
+        // What panics in one pass may go well in the next, and without upkeep files would pile up.
+        let work = || {
+            let ended = runtime.block_on(asked.run_until_cancelled(upkeep.run()));
+            if let Some(Err(error)) = ended {
+                tracing::error!(error = &error as &dyn std::error::Error, "upkeep has ended");
+            }
+        };
+        while catch_unwind(AssertUnwindSafe(work)).is_err() {
+            tracing::error!("upkeep has panicked; it begins again");
+            std::thread::sleep(PANIC_WAIT);
         }
     };
     std::thread::Builder::new()

@@ -33,16 +33,17 @@ pub enum DraftError {
         /// Which file.
         path: String,
     },
-    /// Epochs and watermark never fall.
-    #[error("{what} would fall from {from} to {to}")]
+    /// The watermark never falls.
+    #[error("the watermark would fall from {from} to {to}")]
     Falls {
-        /// What would fall.
-        what: &'static str,
         /// Where it is.
         from: i64,
         /// Where it would go.
         to: i64,
     },
+    /// Each commit of the stream has an epoch of its own: this one's is committed.
+    #[error("epoch {0} is committed already")]
+    Epoch(u64),
     /// A claim is for starting.
     #[error("a claim is made by starting a committer")]
     Claim,
@@ -58,21 +59,16 @@ impl Draft {
     }
 
     fn check_kind(&self, state: &LakeState) -> Result<(), DraftError> {
-        let falls = |what, from: i64, to: i64| {
-            if to < from {
-                Err(DraftError::Falls { what, from, to })
-            } else {
-                Ok(())
-            }
-        };
         match &self.kind {
             CommitKind::Claim { .. } => Err(DraftError::Claim),
             CommitKind::Stream {
                 epoch, watermark, ..
             } => {
-                falls("the epoch", state.epoch.cast_signed(), epoch.cast_signed())?;
-                match (state.watermark, watermark) {
-                    (Some(from), Some(to)) => falls("the watermark", from, *to),
+                if *epoch <= state.epoch {
+                    return Err(DraftError::Epoch(*epoch));
+                }
+                match (state.watermark, *watermark) {
+                    (Some(from), Some(to)) if to < from => Err(DraftError::Falls { from, to }),
                     _ => Ok(()),
                 }
             }

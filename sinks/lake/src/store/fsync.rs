@@ -10,7 +10,7 @@ use std::io::{self, ErrorKind, Write};
 use std::ops::Range;
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -22,6 +22,9 @@ use object_store::{
     ObjectStore, PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions,
     Result, UploadPart,
 };
+use tidegauge_tables::{Table, paths};
+
+use super::staged::{remove_staged, staging_path};
 
 /// A local folder as a store.
 #[derive(Clone, Debug)]
@@ -29,9 +32,6 @@ pub struct DurableFolder {
     files: Arc<LocalFileSystem>,
     fsync: bool,
 }
-
-/// Numbers hidden files, of all folders of the process.
-static STAGED: AtomicU64 = AtomicU64::new(0);
 
 impl DurableFolder {
     /// Opens `folder`, which is made if it is not there. Without `fsync` objects survive the
@@ -48,12 +48,16 @@ impl DurableFolder {
         })
     }
 
-    /// A name that listings pass over, as `object_store`'s own staged files have it.
-    fn staging_path(path: &FilePath) -> PathBuf {
-        let number = STAGED.fetch_add(1, Ordering::Relaxed);
-        let mut name = path.as_os_str().to_owned();
-        name.push(format!("#{}{number:06}", std::process::id()));
-        name.into()
+    /// Removes the staged files of puts that were broken off, by `kill -9` or otherwise, and not
+    /// written to for `age`. It looks where the lake's objects lie; returns how many went.
+    #[must_use]
+    pub fn remove_staged(&self, age: Duration) -> usize {
+        let folders = Table::ALL.map(|table| Path::from(table.name()));
+        let folders = folders.into_iter().chain([paths::own_folder()]);
+        folders
+            .filter_map(|folder| self.files.path_to_filesystem(&folder).ok())
+            .map(|folder| remove_staged(&folder, age))
+            .sum()
     }
 }
 
@@ -141,7 +145,7 @@ impl ObjectStore for DurableFolder {
             return self.files.put_opts(at, body, options).await;
         }
         let path = self.files.path_to_filesystem(at)?;
-        let staging = Self::staging_path(&path);
+        let staging = staging_path(&path);
         let put = move || {
             put_durably(&staging, &path, &body, create).inspect_err(|_| {
                 // Best effort; listings pass over what stays.

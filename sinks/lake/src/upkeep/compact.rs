@@ -1,6 +1,6 @@
 //! Many small files become few large ones: hours, then days.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tidegauge_model::{DAY_MS, Rollup, SeriesSeen};
@@ -8,7 +8,7 @@ use tidegauge_tables::{DataFile, FileChanges, FileKind, LakeState, Table};
 
 use super::plan::{Job, Planner};
 use super::write::{Out, Rows};
-use super::{Upkeep, UpkeepError, UpkeepReport};
+use super::{Upkeep, UpkeepError, UpkeepReport, go_on};
 use crate::read::{Filter, Merge};
 
 /// Merges of one table in one pass, so that repairs have their turn.
@@ -17,20 +17,38 @@ const MOST_MERGES: usize = 64;
 impl Upkeep {
     /// Merges what can be merged.
     pub(super) async fn compact(&self, report: &mut UpkeepReport) -> Result<(), UpkeepError> {
+        let mut outcome = Ok(());
         for table in Table::ALL {
-            if table == Table::Rejects {
-                self.compact_rejects(report).await?;
-                continue;
-            }
-            for _ in 0..MOST_MERGES {
-                let state = self.committer.state();
-                let Some(job) = self.planner(&state).next(table) else {
-                    break;
-                };
-                self.merge(&state, table, job, report).await?;
-            }
+            let compacted = if table == Table::Rejects {
+                self.compact_rejects(report).await
+            } else {
+                self.compact_table(table, report).await
+            };
+            outcome = go_on(outcome, compacted)?;
         }
-        Ok(())
+        outcome
+    }
+
+    async fn compact_table(
+        &self,
+        table: Table,
+        report: &mut UpkeepReport,
+    ) -> Result<(), UpkeepError> {
+        // Days with a file that can't be read: they keep no other from its merge.
+        let (mut outcome, mut failed) = (Ok(()), BTreeSet::new());
+        for _ in 0..MOST_MERGES {
+            let state = self.committer.state();
+            let Some(job) = self.planner(&state).next(table, &failed) else {
+                break;
+            };
+            let day = job.inputs[0].date;
+            let merged = self.merge(&state, table, job, report).await;
+            if merged.is_err() {
+                failed.insert(day);
+            }
+            outcome = go_on(outcome, merged)?;
+        }
+        outcome
     }
 
     /// Merges some files of the day of `time` if more than can be read at once are `wanted` of

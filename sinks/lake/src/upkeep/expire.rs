@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tidegauge_model::{HOUR_MS, MINUTE_MS, floor};
+use tidegauge_model::{DAY_MS, HOUR_MS, MINUTE_MS, floor};
 use tidegauge_tables::{DataFile, FileChanges, LakeState, Table};
 
 use super::{Upkeep, UpkeepError, UpkeepReport};
@@ -38,20 +38,27 @@ fn expired(state: &LakeState, table: Table, kept_ms: i64, now: i64) -> Vec<Strin
     let Some(present) = state.tables.get(&table) else {
         return Vec::new();
     };
-    // A start folds open windows anew from these, however old they are.
+    // A start folds open windows anew from these, however old they are, and needs their series.
     let open_from = match (table, state.watermark) {
         (Table::Samples, Some(watermark)) => floor(watermark, MINUTE_MS),
         (Table::Rollup1m, Some(watermark)) => floor(watermark, HOUR_MS),
+        (Table::Series, Some(watermark)) => floor(watermark, DAY_MS),
         _ => i64::MAX,
     };
     let has_run_out = |file: &DataFile| {
-        if file.max_time >= open_from {
+        // A series is put down with the first sample of its day, and stands for all of them.
+        let newest = match table {
+            Table::Series => (i64::from(file.date) + 1) * DAY_MS - 1,
+            _ => file.max_time,
+        };
+        if newest >= open_from {
             return false;
         }
+        let by_time = newest.saturating_add(kept_ms);
         let until = if present.has_expired(file) {
-            file.max_time.saturating_add(kept_ms)
+            by_time
         } else {
-            file.expires_at(kept_ms)
+            file.expires_at(kept_ms).max(by_time)
         };
         until < now
     };
@@ -139,6 +146,20 @@ mod tests {
         );
         assert_eq!(check(&[], 180_000), "abc");
         assert_eq!(check(&[60_000], 180_000), "a");
+    }
+
+    #[test]
+    fn series_are_kept_while_their_day_can_have_samples() {
+        let mut state = state(&[("a", 1_000, 1_000)], &[]);
+        let series = state.tables.remove(&Table::Samples).expect("files");
+        state.tables.insert(Table::Series, series);
+        let mut check = |watermark, now| {
+            state.watermark = watermark;
+            expired(&state, Table::Series, 60_000, now).concat()
+        };
+        assert_eq!(check(Some(DAY_MS - 1), DAY_MS + 60_000), "");
+        assert_eq!(check(Some(DAY_MS), DAY_MS + 59_999), "");
+        assert_eq!(check(Some(DAY_MS), DAY_MS + 60_000), "a");
     }
 
     #[test]

@@ -12,7 +12,7 @@
 //! The stream adds files while a merge runs. They hold rows of windows not closed before or, in
 //! `samples`, late ones, of which those that may collide are overlays; so both promises hold.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tidegauge_model::{DAY_MS, HOUR_MS, floor};
@@ -38,11 +38,13 @@ pub(super) struct Planner<'a> {
 type Files = Vec<Arc<DataFile>>;
 
 impl Planner<'_> {
-    /// The next merge of `table`; none if it is in shape.
-    pub(super) fn next(&self, table: Table) -> Option<Job> {
+    /// The next merge of `table` in a day that is not of `but`; none if it is in shape.
+    pub(super) fn next(&self, table: Table, but: &BTreeSet<i32>) -> Option<Job> {
         let mut days = BTreeMap::<i32, Files>::new();
         for file in self.state.files(table) {
-            days.entry(file.date).or_default().push(Arc::clone(file));
+            if !but.contains(&file.date) {
+                days.entry(file.date).or_default().push(Arc::clone(file));
+            }
         }
         days.iter().find_map(|(date, files)| {
             let start = i64::from(*date) * DAY_MS;
@@ -245,17 +247,20 @@ impl Planner<'_> {
         newest <= self.quiet_version
     }
 
-    /// Whether files are as a merge leaves them: no overlay, one after the other by key, each but
-    /// the last as large as files are to be.
+    /// Whether files are as a merge leaves them: no overlay, one after the other by key, and as few as
+    /// their bytes ask for, or all of one merge, which can only guess how large a file will be.
     fn is_merged(&self, files: &[Arc<DataFile>]) -> bool {
         let bytes: u64 = files.iter().map(|file| file.bytes).sum();
         let most = bytes / self.settings.file_bytes.max(1) + 1;
+        let mut versions = files.iter().map(|file| (file.compacted, file.version));
+        let first = versions.next();
+        let of_one_merge = versions.all(|it| it.0 && Some(it) == first);
         let mut keys: Vec<_> = files
             .iter()
             .map(|file| (&file.min_key, &file.max_key))
             .collect();
         keys.sort();
-        files.len() as u64 <= most
+        (files.len() as u64 <= most || of_one_merge)
             && !files.iter().any(is_overlay)
             && keys.windows(2).all(|pair| pair[0].1 <= pair[1].0)
     }
@@ -315,7 +320,7 @@ mod tests {
             state: &state,
             quiet_version: Some(50),
         };
-        planner.next(table).map(|job| {
+        planner.next(table, &BTreeSet::new()).map(|job| {
             let mut paths: Vec<_> = job.inputs.iter().map(|file| file.path.as_str()).collect();
             paths.sort_unstable();
             (paths.concat(), job.kind)

@@ -12,7 +12,7 @@ use tidegauge_tables::{DataFile, FileChanges, FileKind, LakeState, Table};
 
 use super::lane::Lane;
 use super::write::Out;
-use super::{Upkeep, UpkeepError, UpkeepReport, patch};
+use super::{Upkeep, UpkeepError, UpkeepReport, go_on, patch};
 use crate::encode::RowKey;
 use crate::read::{Filter, Merged};
 
@@ -23,10 +23,12 @@ impl Upkeep {
         let hours: BTreeSet<i64> = closed_dirty(&state, i64::MIN, i64::MAX)
             .map(|minute| floor(minute, HOUR_MS))
             .collect();
+        let mut outcome = Ok(());
         for hour in hours {
-            self.repair_hour(hour, report).await?;
+            // An hour whose files can't be read keeps no other from its repair.
+            outcome = go_on(outcome, self.repair_hour(hour, report).await)?;
         }
-        Ok(())
+        outcome
     }
 
     async fn repair_hour(&self, hour: i64, report: &mut UpkeepReport) -> Result<(), UpkeepError> {
@@ -42,6 +44,11 @@ impl Upkeep {
         if dirty.is_empty() {
             return Ok(());
         }
+        let dirty = if is_kept_by_raw_alone(&state, hour) {
+            closed_minutes(&state, hour).collect()
+        } else {
+            dirty
+        };
         let mut repair = Repair::open(self, &state, hour, &dirty).await?;
         while repair.series().await? {}
         let (mut files, rows) = repair.finish().await?;
@@ -71,6 +78,25 @@ fn closed_dirty(state: &LakeState, from: i64, to: i64) -> impl Iterator<Item = i
     let watermark = state.watermark.unwrap_or(i64::MIN);
     let minutes = state.dirty.range(from..to).map(|(minute, _)| *minute);
     minutes.filter(move |minute| minute.saturating_add(MINUTE_MS) <= watermark)
+}
+
+/// Whether 1-minute rows of the hour have expired though its raw is all there: of a backfill, which is kept
+/// from its coming, or where raw is kept for longer. Then the hour is folded anew from all of its minutes;
+/// merged into the old row, the dirty ones would count again what it holds of them.
+fn is_kept_by_raw_alone(state: &LakeState, hour: i64) -> bool {
+    let has_expired = |table| {
+        let table = state.tables.get(&table);
+        table.is_some_and(|table| table.has_expired_in(hour, hour + HOUR_MS - 1))
+    };
+    has_expired(Table::Rollup1m) && !has_expired(Table::Samples)
+}
+
+/// The starts of the hour's minutes that are closed, ascending.
+fn closed_minutes(state: &LakeState, hour: i64) -> impl Iterator<Item = i64> {
+    let watermark = state.watermark.unwrap_or(i64::MIN);
+    let step = usize::try_from(MINUTE_MS).expect("a minute fits");
+    let minutes = (hour..hour + HOUR_MS).step_by(step);
+    minutes.take_while(move |minute| minute + MINUTE_MS <= watermark)
 }
 
 /// Whether the file may hold rows of one of `minutes`, ascending starts.

@@ -2,14 +2,14 @@
 //!
 //! A day at a time, once the whole day is over for them and its files are merged: then no file
 //! overrides another, so each can be written anew without them. Which metrics a day has is in its
-//! `series`; whether a file holds rows of one is told by its pages' bounds, so that looking costs
-//! little where there is nothing to do.
+//! `series`; whether a file holds rows of one is told by its pages' bounds. A day in which nothing was left
+//! to do is looked at again only once its files have changed or more of it has run out.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tidegauge_model::{DAY_MS, Rollup, SeriesSeen};
-use tidegauge_tables::{DataFile, FileChanges, FileKind, Key, LakeState, Table};
+use tidegauge_tables::{DataFile, FileChanges, FileKind, Key, Table};
 
 use super::write::{Out, Rows};
 use super::{Upkeep, UpkeepError, UpkeepReport};
@@ -23,8 +23,24 @@ const TRIMMED: [Table; 4] = [
     Table::Rollup1h,
 ];
 
-/// What was looked at: a day of a table with the keys that had run out.
-pub(super) type Looked = BTreeMap<(Table, i32), (Vec<String>, BTreeSet<Key>)>;
+/// Days of tables in which nothing was left to trim.
+pub(super) type Looked = BTreeMap<(Table, i32), Look>;
+
+/// What was looked at.
+#[derive(Debug)]
+pub(super) struct Look {
+    /// The day's files, those of its series among them.
+    paths: BTreeSet<String>,
+    /// When the next of its metrics runs out, milliseconds.
+    again_at: i64,
+}
+
+/// The metrics of a day that have run out, and when the next one does, milliseconds.
+#[derive(Debug)]
+struct RunOut {
+    keys: BTreeSet<Key>,
+    next_at: i64,
+}
 
 impl Upkeep {
     /// Trims every day that is due.
@@ -39,6 +55,10 @@ impl Upkeep {
                 .saturating_sub(self.retention.shortest(table));
             let state = self.committer.state();
             let days: BTreeSet<i32> = state.files(table).map(|file| file.date).collect();
+            self.memory
+                .lock()
+                .trimmed
+                .retain(|(of, day), _| *of != table || days.contains(day));
             for day in days {
                 if (i64::from(day) + 1) * DAY_MS <= kept_from {
                     self.trim_day(table, day, report).await?;
@@ -64,25 +84,42 @@ impl Upkeep {
         if !self.planner(&state).is_in_shape(start, &files) {
             return Ok(());
         }
-        let gone = self.run_out(table, (day, &files), &state).await?;
-        let mut paths: Vec<_> = files.iter().map(|file| file.path.clone()).collect();
-        paths.sort_unstable();
-        let looked = (paths, gone);
-        if looked.1.is_empty() || self.memory.lock().trimmed.get(&(table, day)) == Some(&looked) {
+        let series: Vec<_> = state
+            .files(Table::Series)
+            .filter(|file| file.date == day)
+            .cloned()
+            .collect();
+        let both = files.iter().chain(&series);
+        let paths: BTreeSet<_> = both.map(|file| file.path.clone()).collect();
+        let now = self.clock.now_ms();
+        let known = |look: &Look| look.paths == paths && now < look.again_at;
+        if self
+            .memory
+            .lock()
+            .trimmed
+            .get(&(table, day))
+            .is_some_and(known)
+        {
             return Ok(());
         }
+        let from = counted_from(day, &files, self.retention.longest(table));
+        let RunOut { keys, next_at } = self.run_out(table, from, &series, now).await?;
         let mut changes = FileChanges::default();
         for file in &files {
-            if self.holds_any(table, file, &looked.1).await? {
+            if self.holds_any(table, file, &keys).await? {
                 changes.add.extend(match table {
-                    Table::Samples => self.without::<f64>(table, file, &looked.1).await?,
-                    _ => self.without::<Rollup>(table, file, &looked.1).await?,
+                    Table::Samples => self.without::<f64>(table, file, &keys).await?,
+                    _ => self.without::<Rollup>(table, file, &keys).await?,
                 });
                 changes.remove.push(file.path.clone());
             }
         }
         if changes.remove.is_empty() {
-            self.memory.lock().trimmed.insert((table, day), looked);
+            let look = Look {
+                paths,
+                again_at: next_at,
+            };
+            self.memory.lock().trimmed.insert((table, day), look);
             return Ok(());
         }
         report.files_trimmed += changes.remove.len() as u64;
@@ -90,33 +127,33 @@ impl Upkeep {
             .await
     }
 
-    /// The metrics of a day whose rows in `table` have run out.
+    /// The metrics of `series` whose rows in `table`, kept from `from` on, have run out by `now`.
     async fn run_out(
         &self,
         table: Table,
-        (day, files): (i32, &[Arc<DataFile>]),
-        state: &LakeState,
-    ) -> Result<BTreeSet<Key>, UpkeepError> {
-        let series: Vec<_> = state
-            .files(Table::Series)
-            .filter(|file| file.date == day)
-            .cloned()
-            .collect();
-        let from = counted_from(day, files, self.retention.longest(table));
-        let now = self.clock.now_ms();
-        let mut gone = BTreeSet::new();
+        from: i64,
+        series: &[Arc<DataFile>],
+        now: i64,
+    ) -> Result<RunOut, UpkeepError> {
+        let mut out = RunOut {
+            keys: BTreeSet::new(),
+            next_at: i64::MAX,
+        };
         let mut merge =
-            Merge::<SeriesSeen>::open(&self.store, Table::Series, &series, &Filter::all()).await?;
+            Merge::<SeriesSeen>::open(&self.store, Table::Series, series, &Filter::all()).await?;
         while let Some(seen) = merge.next().await? {
             let key = Key {
                 tenant: (*seen.key.tenant).to_owned(),
                 name: (*seen.key.name).to_owned(),
             };
-            if from <= now.saturating_sub(self.retention.of(table, &key)) {
-                gone.insert(key);
+            let until = from.saturating_add(self.retention.of(table, &key));
+            if until <= now {
+                out.keys.insert(key);
+            } else {
+                out.next_at = out.next_at.min(until);
             }
         }
-        Ok(gone)
+        Ok(out)
     }
 
     async fn holds_any(

@@ -121,6 +121,35 @@ fn a_backfill_is_kept_from_its_coming() {
     });
 }
 
+/// An hour whose 1-minute rows have gone before its raw, as a backfill's do, is folded anew from raw.
+#[test]
+fn an_hour_without_minutes_counts_nothing_twice_while_raw_is_there() {
+    simulate(async {
+        let lake = Lake::new();
+        let mut stream = Stream::new(2, 0);
+        let mut random = SmallRng::seed_from_u64(2);
+        let mut settings = UpkeepSettings::default();
+        settings.retention.m1_ms = 2 * DAY_MS;
+        let life = begin(&lake, 7, settings).await;
+        let at = START + 3 * MINUTE_MS;
+        let samples: Vec<_> = (0..9).map(|i| (0, at + i * 20_000, 1.0)).collect();
+        commit(&life, stream.seal(samples.clone(), 4 * DAY_MS), &mut random).await;
+        lake.pass(u64::try_from(4 * DAY_MS).expect("positive"))
+            .await;
+        life.upkeep.run_once().await.expect("a store that lives");
+        assert_eq!(lake.read().await.files(Table::Rollup1m).count(), 0);
+        // All of it again, and one more.
+        for late in [samples, vec![(0, at + 10_000, 2.0)]] {
+            commit(&life, stream.seal(late, 0), &mut random).await;
+            life.upkeep.run_once().await.expect("a store that lives");
+        }
+        let state = lake.read().await;
+        assert!(state.dirty.is_empty());
+        let rows = settled::<Rollup>(&lake, &state, Table::Rollup1h, bits).await;
+        assert_eq!(rows, stream.oracle(Tier::H1));
+    });
+}
+
 #[test]
 fn a_metric_kept_for_less_goes_from_among_the_others() {
     simulate(async {

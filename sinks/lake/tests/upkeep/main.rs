@@ -7,6 +7,7 @@ mod common;
 mod expiry;
 mod fence;
 mod life;
+mod lost;
 mod refused;
 mod rows;
 mod stream;
