@@ -13,8 +13,8 @@ pub(crate) struct Batch {
     pub(crate) source: u32,
     /// The partition the source reads.
     pub(crate) partition: Partition,
-    /// Wall clock when the source polled them, milliseconds.
-    pub(crate) polled_at: i64,
+    /// The clock by which the source's decoder forgets, milliseconds.
+    pub(crate) clock: i64,
     /// Whether the times lie past the epoch's future cutoff.
     pub(crate) quarantined: bool,
     /// Series seen for the first time.
@@ -35,12 +35,12 @@ pub(crate) struct Batch {
 }
 
 impl Batch {
-    pub(crate) fn new(target: u64, source: u32, partition: &Partition, polled_at: i64) -> Self {
+    pub(crate) fn new(target: u64, source: u32, partition: &Partition, clock: i64) -> Self {
         Self {
             target,
             source,
             partition: partition.clone(),
-            polled_at,
+            clock,
             quarantined: false,
             definitions: Vec::new(),
             series: Vec::new(),

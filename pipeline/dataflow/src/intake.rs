@@ -36,8 +36,8 @@ pub(crate) struct Intake {
     next_slot: u32,
     open: Option<Open>,
     partitions: BTreeMap<Partition, Registered>,
-    /// Partitions of which something is to be reported.
-    gone: Vec<Partition>,
+    /// Partitions that are gone, and how far each was taken since the last report.
+    gone: Vec<(Partition, Option<PartitionCut>)>,
     counts: Counts,
     /// What this epoch holds, as so many samples: its samples, and rejects by their bytes.
     held: u64,
@@ -120,9 +120,11 @@ impl Intake {
             held,
             ..Report::default()
         };
-        report
-            .progress
-            .extend(self.gone.drain(..).map(|partition| (partition, None)));
+        // First: a partition may have come anew since.
+        for (partition, cut) in self.gone.drain(..) {
+            report.progress.push((partition, None));
+            report.cuts.extend(cut);
+        }
         for (partition, registered) in &mut self.partitions {
             if std::mem::take(&mut registered.progress_changed) {
                 report
@@ -213,7 +215,7 @@ impl Intake {
         for target in 0..self.peers {
             give(Batch::last(target, registered.source, partition));
         }
-        self.gone.push(partition.clone());
+        self.gone.push((partition.clone(), registered.cut));
     }
 
     fn register(&mut self, partition: Partition, lateness_ms: i64) {
@@ -250,6 +252,7 @@ impl Intake {
             });
         let extent = Extent::of(&chunk.samples.time, open);
         registered.progress_changed = true;
+        registered.progress.blocked_since = None;
         if let Some(newest) = extent.newest_on_time {
             registered.progress.saw(newest, chunk.polled_at);
         }
@@ -319,13 +322,13 @@ impl Registered {
     ) {
         let Chunk {
             partition,
-            polled_at,
+            clock,
             samples,
             definitions,
             rejects,
             ..
         } = chunk;
-        let empty = |target: u64| Batch::new(target, self.source, &partition, polled_at);
+        let empty = |target: u64| Batch::new(target, self.source, &partition, clock);
         if peers == 1 && !any_quarantined {
             // All is for the one worker there is, and `targets` says so to a later chunk.
             let locals = definitions.iter().map(|it| it.local as usize + 1).max();

@@ -12,6 +12,9 @@ pub struct Open {
     pub watermark: Option<i64>,
     /// The future cutoff `F`: samples after it are quarantined.
     pub cutoff: i64,
+    /// The greatest cutoff of the epochs that are not yet sealed, this one's among them: it falls between
+    /// them where the clock is set back.
+    pub reach: i64,
     /// Whether all epochs before this one that are not yet sealed now make a commit.
     pub seal: bool,
     /// Whether this is the end: nothing is taken any more.

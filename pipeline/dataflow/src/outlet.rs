@@ -41,7 +41,7 @@ pub struct Draft<R> {
     pub epoch: u64,
     /// The watermark up to which windows are closed.
     pub watermark: Option<i64>,
-    /// The future cutoff at its end.
+    /// The greatest future cutoff of its epochs.
     pub cutoff: i64,
     /// How far each partition that has moved is taken.
     pub cuts: Vec<PartitionCut>,
@@ -51,6 +51,4 @@ pub struct Draft<R> {
     pub counts: Counts,
     /// What each worker's sink said.
     pub receipts: Vec<R>,
-    /// Whether it is the last one of this life.
-    pub last: bool,
 }

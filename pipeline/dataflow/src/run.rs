@@ -1,7 +1,7 @@
 //! Running the graph: workers, processes, and what is outside of them.
 
 use std::any::Any;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -200,9 +200,26 @@ pub fn run<R: Receipt>(
             worker.step_or_park(None);
         }
     };
+    // Each worker tells how it ended: joining them would wait for the first, which would wait for ever
+    // for one that has panicked.
+    let (ended, endings) = crossbeam_channel::bounded(cluster.workers);
+    let body = move |worker: &mut Worker| {
+        let outcome = catch_unwind(AssertUnwindSafe(|| body(worker)));
+        let fault = outcome.as_ref().err().map(|panic| told(&**panic));
+        // Nobody listens once another has panicked.
+        let _ = ended.send(fault);
+        if let Err(panic) = outcome {
+            resume_unwind(panic);
+        }
+    };
     // A lost process makes timely's network threads panic, and whoever joins them.
     let outcome = catch_unwind(AssertUnwindSafe(|| {
         let guards = timely::execute(config, body).map_err(RunError::Start)?;
+        if let Some(fault) = endings.iter().take(cluster.workers).flatten().next() {
+            // What is left of them ends with the program.
+            std::mem::forget(guards);
+            return Err(RunError::Worker(fault));
+        }
         for worker in guards.join() {
             worker.map_err(RunError::Worker)?;
         }

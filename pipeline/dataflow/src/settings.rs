@@ -22,7 +22,7 @@ pub struct Settings {
     pub blocked_after_ms: i64,
     /// How long a series may be silent before its state leaves.
     pub silence_ms: i64,
-    /// How many bytes of samples (12 a sample) a process holds uncommitted before it stops taking
+    /// How many bytes of samples (12 a sample) a worker holds uncommitted before it stops taking
     /// more.
     pub in_flight_bytes: u64,
     /// How many bytes of samples (12 a sample) a worker holds in open windows before it stops

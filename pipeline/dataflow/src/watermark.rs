@@ -28,13 +28,11 @@ impl Progress {
     /// Takes the greatest on-time event time of a chunk. It counts no further than the wall clock
     /// at the poll: a producer whose clock runs ahead must not make everyone else late.
     pub(crate) fn saw(&mut self, newest: i64, polled_at: i64) {
-        self.blocked_since = None;
         self.advance(newest.min(polled_at));
     }
 
     /// Takes the proof that at `asked_at` there was nothing more to read.
     pub(crate) fn proven_idle(&mut self, asked_at: i64) {
-        self.blocked_since = None;
         self.advance(asked_at);
     }
 

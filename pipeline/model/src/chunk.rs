@@ -67,6 +67,9 @@ pub struct Chunk {
     pub mark: Option<RecordMark>,
     /// Wall clock at the poll, milliseconds since the Unix epoch.
     pub polled_at: i64,
+    /// The clock by which the partition's decoder forgets silent series, milliseconds: that of polls, but it
+    /// never falls.
+    pub clock: i64,
     /// The samples.
     pub samples: Columns,
     /// Series seen for the first time.

@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use flate2::read::MultiGzDecoder;
+use flate2::read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 
 const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
@@ -15,6 +15,8 @@ pub(crate) enum Encoding {
     Snappy,
     Zstd,
     Gzip,
+    /// What HTTP calls so.
+    Deflate,
 }
 
 impl Encoding {
@@ -27,6 +29,7 @@ impl Encoding {
             ("snappy", Self::Snappy),
             ("zstd", Self::Zstd),
             ("gzip", Self::Gzip),
+            ("deflate", Self::Deflate),
         ];
         known
             .iter()
@@ -44,6 +47,13 @@ impl Encoding {
             Self::Identity
         }
     }
+}
+
+/// By the method in the first byte and the check in the second.
+fn is_zlib(bytes: &[u8]) -> bool {
+    bytes
+        .first_chunk()
+        .is_some_and(|&head| head[0] & 0x0f == 8 && u16::from_be_bytes(head).is_multiple_of(31))
 }
 
 /// Whether bytes of which no encoding is told may be a snappy block, which has no magic.
@@ -95,6 +105,9 @@ impl Decompressor {
                 self.read(reader, limit)
             }
             Encoding::Gzip => self.read(MultiGzDecoder::new(bytes), limit),
+            // It is zlib, but some send it bare.
+            Encoding::Deflate if is_zlib(bytes) => self.read(ZlibDecoder::new(bytes), limit),
+            Encoding::Deflate => self.read(DeflateDecoder::new(bytes), limit),
         }
     }
 

@@ -19,7 +19,7 @@ use crate::{influx, json, otlp, remote_write};
 /// again for another series. What has been unused for [`Decoder::forget_after_ms`] (an hour by
 /// default) is forgotten; if it comes again it gets a new number and a new definition. So whoever
 /// maps numbers to series may drop a number unused for that long by the same clock
-/// (`received_at`), plus two minutes.
+/// (see [`Decoder::advance`]), plus two minutes.
 ///
 /// Samples of one series keep the order in which they came.
 ///
@@ -187,17 +187,22 @@ impl Decoder {
         proven
     }
 
-    /// Moves the minute hand, and forgets what has not been used for long. It never goes back.
-    fn advance(&mut self, now: i64) {
+    /// Moves the minute hand, and forgets what has not been used for long. It never goes back. Returns
+    /// the time in milliseconds by which it has forgotten.
+    pub fn advance(&mut self, now: i64) -> i64 {
         let tick = u32::try_from(now / MINUTE_MS).unwrap_or(0);
-        if tick <= self.tick {
-            return;
+        if tick > self.tick {
+            self.tick = tick;
+            self.forget();
         }
-        self.tick = tick;
+        i64::from(self.tick) * MINUTE_MS
+    }
+
+    fn forget(&mut self) {
         let kept = u32::try_from(self.forget_after_ms / MINUTE_MS)
             .unwrap_or(u32::MAX)
             .max(1);
-        let Some(oldest) = tick.checked_sub(kept) else {
+        let Some(oldest) = self.tick.checked_sub(kept) else {
             return;
         };
         for tenant in &mut self.tenants {
@@ -234,8 +239,9 @@ fn body<'b>(
     let encoding = match record.content_encoding {
         None => Encoding::of_bytes(record.value),
         Some(word) => Encoding::of_header(word).ok_or_else(|| {
-            let detail =
-                format!("content-encoding `{word}`; known are snappy, zstd, gzip, identity");
+            let detail = format!(
+                "content-encoding `{word}`; known are snappy, zstd, gzip, deflate, identity"
+            );
             (RejectReason::UnknownFormat, detail)
         })?,
     };
@@ -263,8 +269,11 @@ fn body<'b>(
     let wire = match wire {
         None => sniff::of_bytes(body),
         Some(Wire::Json) if format == Format::Auto => Some(sniff::json(body)),
-        // A protobuf request can't begin with a brace: that would be field 15, as a group.
-        Some(Wire::OtlpProtobuf) if body.trim_ascii_start().starts_with(b"{") => {
+        // Protobuf may look like a line's end and a brace, a tag and a length of 123, but goes on with control
+        // characters, which JSON has none of.
+        Some(Wire::OtlpProtobuf)
+            if !sniff::is_binary(body) && body.trim_ascii_start().starts_with(b"{") =>
+        {
             Some(Wire::OtlpJson)
         }
         Some(wire) => Some(wire),

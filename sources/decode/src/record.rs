@@ -27,10 +27,10 @@ pub enum Format {
 pub struct Record<'a> {
     /// Whose samples these are: the record's `tenant` header or its topic's tenant.
     pub tenant: &'a str,
-    /// The `content-type` header. Its parameter `precision` (`ns`, `us`, `ms`, `s`, `auto`) says
+    /// The `content-type` header. Its parameter `precision` (`ns`, `us`, `ms`, `s`, `m`, `h`, `auto`) says
     /// what unit the timestamps of Influx lines have.
     pub content_type: Option<&'a str>,
-    /// The `content-encoding` header: `snappy`, `zstd`, `gzip` or `identity`.
+    /// The `content-encoding` header: `snappy`, `zstd`, `gzip`, `deflate` or `identity`.
     pub content_encoding: Option<&'a str>,
     /// Set by our gateway's header: all samples of this remote-write record are deltas.
     pub delta: bool,
@@ -66,7 +66,7 @@ pub struct Decoded {
     /// What could not be taken.
     pub rejects: Vec<Reject>,
     /// For each of `rejects`, which item of its record it is, counted from 0: a JSON object, a
-    /// line, a time series, a metric. None if the fault is the whole record's.
+    /// line, a time series, a data point. None if the fault is the whole record's.
     pub reject_items: Vec<Option<usize>>,
     /// What was passed over on purpose.
     pub skipped: Skipped,

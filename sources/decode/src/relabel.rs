@@ -268,16 +268,18 @@ impl Compiled {
         }
     }
 
+    /// In the order of names, whatever order they came in: of two that map to one name the last counts.
     fn map(&self, labels: &mut Labels<'_>) {
         let mut mapped = Vec::new();
         for (name, value) in labels.iter() {
             if let Some(groups) = self.regex.captures(name) {
                 let mut target = String::new();
                 groups.expand(&self.rule.replacement, &mut target);
-                mapped.push((target, value.to_string()));
+                mapped.push((name.to_string(), target, value.to_string()));
             }
         }
-        for (target, value) in mapped {
+        mapped.sort_unstable();
+        for (_, target, value) in mapped {
             set(labels, &target, value);
         }
     }
@@ -336,6 +338,22 @@ mod tests {
             let rules = Relabel::new(&[rule]).expect(regex);
             let keeps = |value: &'static str| rules.apply(&mut vec![("x".into(), value.into())]);
             assert_eq!((keeps(matching), keeps(other)), (true, false), "{regex}");
+        }
+    }
+
+    #[test]
+    fn of_labels_that_map_to_one_name_the_last_by_name_counts() {
+        let rule = RelabelRule {
+            regex: "(a|b)".into(),
+            replacement: "c".into(),
+            action: RelabelAction::LabelMap,
+            ..RelabelRule::default()
+        };
+        let rules = Relabel::new(&[rule]).expect("a rule");
+        for order in [["a", "b"], ["b", "a"]] {
+            let mut labels: Labels<'_> = order.map(|name| (name.into(), name.into())).into();
+            assert!(rules.apply(&mut labels));
+            assert_eq!(get(&labels, "c"), "b");
         }
     }
 }

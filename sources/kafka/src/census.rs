@@ -110,7 +110,10 @@ impl Reader {
     fn survey(&mut self, topics: &[TopicState]) -> Result<(), Halt> {
         for topic in topics {
             match &topic.presence {
-                Presence::Here => self.present(topic)?,
+                Presence::Here => {
+                    self.state.unread.remove(&topic.name);
+                    self.present(topic)?;
+                }
                 Presence::Absent => self.absent(topic, "the brokers know no such topic")?,
                 Presence::Unclear(reason) => self.unclear(topic, reason)?,
             }
@@ -147,6 +150,19 @@ impl Reader {
         Ok(())
     }
 
+    /// Says once that brokers let nothing of a topic be read. One that had partitions is told of by them.
+    fn unread(&mut self, topic: &Arc<str>, reason: &str) {
+        if !self.lanes_of(topic).is_empty() || self.state.unread.contains_key(topic) {
+            return;
+        }
+        tracing::warn!(%topic, reason, "nothing of this topic can be read; it is asked for again and again");
+        let blocked = Blocked {
+            since: (self.clock)(),
+            reason: reason.to_owned(),
+        };
+        self.state.unread.insert(Arc::clone(topic), blocked);
+    }
+
     fn absent(&mut self, topic: &TopicState, reason: &str) -> Result<(), Halt> {
         for at in self.lanes_of(&topic.name) {
             self.missing(at, reason)?;
@@ -155,6 +171,7 @@ impl Reader {
     }
 
     fn unclear(&mut self, topic: &TopicState, reason: &str) -> Result<(), Halt> {
+        self.unread(&topic.name, reason);
         for at in self.lanes_of(&topic.name) {
             self.block(at, (self.clock)(), reason)?;
         }

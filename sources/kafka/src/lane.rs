@@ -51,8 +51,10 @@ pub(crate) struct Lane {
     pub(crate) mark: Option<RecordMark>,
     /// The end, as last answered.
     pub(crate) end: Option<i64>,
-    /// When it last brought something, or was started.
+    /// When it last brought a sample that tells how far event time has come, or was started.
     pub(crate) heard_at: Instant,
+    /// When it last brought one that is not stale, or was started.
+    pub(crate) fresh_at: Instant,
     /// When its end was last asked for.
     pub(crate) asked_at: Option<Instant>,
     /// Since when its end is known to lie ahead with nothing coming.
@@ -113,6 +115,7 @@ impl Lane {
             mark,
             end: None,
             heard_at: now,
+            fresh_at: now,
             asked_at: None,
             behind_since: None,
             blocked: None,
@@ -217,6 +220,20 @@ impl Lane {
         });
     }
 
+    /// Notes what kind of samples the chunk in the making holds, polled at `polled_at` on the wall clock:
+    /// rejects and samples that lie ahead of it tell nothing of how far event time has come, and those
+    /// more than `stale_ms` behind it may be of a clock that is wrong.
+    pub(crate) fn hear(&mut self, now: Instant, polled_at: i64, stale_ms: i64) {
+        let times = &self.decoded.samples.time;
+        if times.iter().any(|&time| time <= polled_at) {
+            self.heard_at = now;
+        }
+        let fresh = polled_at.saturating_sub(stale_ms)..=polled_at;
+        if times.iter().any(|time| fresh.contains(time)) {
+            self.fresh_at = now;
+        }
+    }
+
     /// The end was reached at `offset`; transaction markers and compacted records may lie between
     /// the last record and it.
     pub(crate) fn reached(&mut self, offset: i64) {
@@ -244,6 +261,7 @@ impl Lane {
     /// while it is not known what to read next.
     pub(crate) fn chunk(&mut self, polled_at: i64, proven_end_at: Option<i64>) -> Option<Handed> {
         let next = NextOffset(self.next?);
+        let clock = self.decoder.advance(polled_at);
         debug_assert!(
             self.last.is_none(),
             "{}: marks are settled before chunks",
@@ -260,6 +278,7 @@ impl Lane {
             next,
             mark: self.mark.filter(|_| std::mem::take(&mut self.marked)),
             polled_at,
+            clock,
             samples: taken.samples,
             definitions: taken.definitions,
             rejects: taken.rejects,

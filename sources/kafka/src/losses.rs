@@ -82,6 +82,10 @@ impl Reader {
                 self.state.stats.unverified += 1;
                 self.begin(at)
             }
+            Verdict::Again => {
+                lane.phase = Phase::Verifying;
+                self.begin(at)
+            }
             Verdict::Lost(cause) => {
                 let next = NextOffset(lane.next.unwrap_or(held.first));
                 let (partition, first, end) = (partition.clone(), held.first, held.end);

@@ -3,6 +3,11 @@
 //! If what is read next is not before an end that was asked for at `t`, then everything that was
 //! in the partition at `t` has been taken and sent on: the partition is proven idle as of `t`. If
 //! the question can't be answered, it is blocked.
+//!
+//! Quiet is a partition that brings nothing by which event time could be told: no record, or only
+//! rejects and samples of clocks that are ahead. One that has brought nothing but stale samples for long
+//! is asked too: at its end that is no backlog but a clock that is behind, which must not hold
+//! everyone's windows open.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -22,18 +27,19 @@ const STUCK_AFTER: Duration = Duration::from_secs(10);
 const TROUBLE_LASTS: Duration = Duration::from_secs(30);
 
 impl Reader {
-    /// Asks for the ends of partitions that have been quiet, all in one question, and never while
+    /// Asks for the ends of partitions that are quiet, all in one question, and never while
     /// another is unanswered.
     pub(crate) fn ask(&mut self) {
         if self.state.asking {
             return;
         }
         let now = Instant::now();
+        let stale = Duration::from_millis(self.settings.stale_ms);
         let mut partitions = Vec::new();
         for lane in &mut self.state.lanes {
             let every = self.settings.idle_proof_ms(lane.rule.lateness_ms);
             let every = Duration::from_millis(u64::try_from(every).unwrap_or(0));
-            if is_due(lane, now, every) {
+            if is_due(lane, now, every, stale) {
                 lane.asked_at = Some(now);
                 partitions.push(lane.partition.clone());
             }
@@ -79,25 +85,25 @@ impl Reader {
     fn end(&mut self, at: usize, asked_at: i64, end: i64) -> Result<(), Halt> {
         let lane = &mut self.state.lanes[at];
         lane.end = Some(end);
-        let Some(next) = lane.next.filter(|_| lane.phase == Phase::Reading) else {
-            return Ok(());
-        };
-        if next >= end {
+        let is_done = |next: &i64| *next >= end && lane.phase == Phase::Reading;
+        if lane.next.as_ref().is_some_and(is_done) {
             lane.behind_since = None;
             lane.blocked = None;
             self.state.stats.proofs += 1;
             return self.send_chunk(at, (self.clock)(), Some(asked_at));
         }
-        if lane.paused {
+        if lane.paused || matches!(lane.phase, Phase::Doubting(_) | Phase::Gone) {
             return Ok(());
         }
         let since = *lane.behind_since.get_or_insert_with(Instant::now);
         if since.elapsed() < STUCK_AFTER {
             return Ok(());
         }
+        let from = lane
+            .next
+            .map_or_else(|| "its start".into(), |next| format!("offset {next}"));
         let reason = self.explain(&format!(
-            "the end is {end}, but nothing from offset {next} on comes: an open transaction, or a \
-             fetch that fails"
+            "the end is {end}, but nothing from {from} on comes: an open transaction, or a fetch that fails"
         ));
         self.block(at, asked_at, &reason)
     }
@@ -139,10 +145,12 @@ impl Reader {
     }
 }
 
-/// Whether a lane has been quiet long enough to ask, and was not just asked.
-fn is_due(lane: &Lane, now: Instant, every: Duration) -> bool {
+/// Whether a lane has been quiet or stale long enough to ask, and was not just asked.
+fn is_due(lane: &Lane, now: Instant, every: Duration, stale: Duration) -> bool {
+    let is_quiet = now.duration_since(lane.heard_at) >= every;
+    let is_stale = now.duration_since(lane.fresh_at) >= stale;
     matches!(lane.phase, Phase::Reading | Phase::Verifying)
-        && now.duration_since(lane.heard_at) >= every
+        && (is_quiet || is_stale)
         && lane
             .asked_at
             .is_none_or(|at| now.duration_since(at) >= every)

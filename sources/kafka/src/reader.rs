@@ -77,6 +77,8 @@ pub(crate) struct State {
     pub(crate) trouble: Option<(Instant, String)>,
     /// Why no broker says which topics there are.
     pub(crate) away: Option<Blocked>,
+    /// Topics of which brokers let nothing be read.
+    pub(crate) unread: BTreeMap<Arc<str>, Blocked>,
     pub(crate) stats: SourceStats,
     published: Option<Instant>,
     /// What the round holds so far.
@@ -205,6 +207,7 @@ impl Reader {
 
     fn reached_end(&mut self, at: usize, offset: i64) {
         let lane = &mut self.state.lanes[at];
+        lane.behind_since = None;
         match (&lane.phase, lane.next) {
             (Phase::Verifying, Some(next)) if offset < next => {
                 self.doubt(at, Doubt::EndsEarly { end: offset });
@@ -236,10 +239,11 @@ impl Reader {
         (self.state.samples, self.state.bytes) = (0, 0);
         self.settle(batch);
         let now = Instant::now();
+        let stale_ms = i64::try_from(self.settings.stale_ms).unwrap_or(i64::MAX);
         for at in 0..self.state.lanes.len() {
             let lane = &mut self.state.lanes[at];
             if lane.touched {
-                lane.heard_at = now;
+                lane.hear(now, polled_at, stale_ms);
                 self.send_chunk(at, polled_at, None)?;
             }
         }
@@ -269,7 +273,8 @@ impl Reader {
     pub(crate) fn begin(&mut self, at: usize) -> Result<(), Halt> {
         self.halt(at);
         let lane = &mut self.state.lanes[at];
-        lane.heard_at = Instant::now();
+        let now = Instant::now();
+        (lane.heard_at, lane.fresh_at) = (now, now);
         lane.behind_since = None;
         if lane.paused || matches!(lane.phase, Phase::Doubting(_) | Phase::Gone) {
             return Ok(());
@@ -362,6 +367,7 @@ impl Reader {
         let blocked = |lane: &Lane| Some((lane.partition.clone(), lane.blocked.clone()?));
         let trouble = Trouble {
             brokers: self.state.away.clone(),
+            topics: self.state.unread.clone().into_iter().collect(),
             partitions: self.state.lanes.iter().filter_map(blocked).collect(),
         };
         self.shared.publish(lags, self.state.stats, trouble);

@@ -31,6 +31,9 @@ pub struct Settings {
     /// How often a partition without new records is asked for its end, in milliseconds; a third of
     /// the topic's lateness at most.
     pub idle_proof_ms: u64,
+    /// How far behind the clock samples are stale, in milliseconds; a partition that has brought no other
+    /// for as long is asked for its end as well.
+    pub stale_ms: u64,
     /// How long brokers may take to answer such a question before the partition counts as blocked,
     /// in milliseconds.
     pub request_timeout_ms: u64,
@@ -65,6 +68,7 @@ impl Default for Settings {
             on_lost: OnLost::Stop,
             refresh_ms: 5_000,
             idle_proof_ms: 1_000,
+            stale_ms: 300_000,
             request_timeout_ms: 3_000,
             start_wait_ms: 10_000,
             gone_after_ms: 10_000,
@@ -119,6 +123,7 @@ impl Settings {
         for (setting, value) in [
             ("refresh_ms", self.refresh_ms),
             ("idle_proof_ms", self.idle_proof_ms),
+            ("stale_ms", self.stale_ms),
             ("request_timeout_ms", self.request_timeout_ms),
             ("queue_kib", u64::from(self.queue_kib)),
             ("round_samples", self.round_samples as u64),

@@ -1,7 +1,7 @@
 //! What the reader thread and the handle share.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use serde::{Deserialize, Serialize};
 use tidegauge_decode::Skipped;
@@ -22,7 +22,7 @@ pub struct PartitionLag {
     pub lag: i64,
 }
 
-/// Why a partition can't be read.
+/// Why a partition or a topic can't be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Blocked {
     /// Since when, in milliseconds since the Unix epoch.
@@ -36,6 +36,8 @@ pub struct Blocked {
 pub struct Trouble {
     /// Why no broker says which topics there are.
     pub brokers: Option<Blocked>,
+    /// The topics of which brokers let nothing be read.
+    pub topics: Vec<(Arc<str>, Blocked)>,
     /// The partitions that can't be read.
     pub partitions: Vec<(Partition, Blocked)>,
 }

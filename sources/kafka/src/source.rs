@@ -66,7 +66,8 @@ impl KafkaSource {
             Arc::new(Shared::default()),
         );
         let (ask, asks) = unbounded();
-        let (tell, told) = unbounded();
+        // While the dataflow takes nothing the reader hears nothing either, and answers must not pile up.
+        let (tell, told) = bounded(4);
         let (commands, commanded) = unbounded();
         let (end, ended) = bounded(0);
         let resume: BTreeMap<_, _> = resume.into_iter().collect();

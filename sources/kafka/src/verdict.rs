@@ -95,6 +95,8 @@ pub(crate) enum Doubt {
 pub(crate) enum Verdict {
     /// Nothing that was not read is gone: go on at `next`. The last record could not be compared.
     Intact,
+    /// It may have been a new leader that did not yet know the end: the last record read is compared again.
+    Again,
     /// Records are lost.
     Lost(LossCause),
 }
@@ -122,10 +124,7 @@ pub(crate) fn judge(doubt: &Doubt, next: i64, first: i64, end: i64) -> Verdict {
             }
         )),
         _ if end < next => made_anew(format!("it now ends at offset {end}")),
-        // The end that was seen then may since have been passed.
-        Doubt::EndsEarly { end } if *end < next => {
-            made_anew(format!("it ended at offset {end} when looked at"))
-        }
+        Doubt::EndsEarly { .. } => Verdict::Again,
         _ if first > next => Verdict::Lost(LossCause::Expired),
         _ => Verdict::Intact,
     }
@@ -185,6 +184,7 @@ mod tests {
         };
         match judge(doubt, next, first, end) {
             Verdict::Intact => "intact".into(),
+            Verdict::Again => "again".into(),
             Verdict::Lost(cause) => Loss {
                 partition,
                 next: NextOffset(next),
@@ -220,9 +220,10 @@ mod tests {
             ),
             (
                 Doubt::EndsEarly { end: 9 },
-                (10, 0, 30),
-                "it ended at offset 9 when looked at",
+                (10, 0, 9),
+                "it now ends at offset 9",
             ),
+            (Doubt::EndsEarly { end: 9 }, (10, 0, 30), "again"),
             (other, (10, 0, 30), "record 9 is another one now"),
             (
                 Doubt::OtherTopicId,

@@ -2,6 +2,9 @@
 
 mod support;
 
+use std::cell::Cell;
+use std::time::Duration;
+
 use rdkafka::types::RDKafkaRespErr;
 use support::{Kafka, Reading, bare_cut, chunks, m0, sample, samples, settings, values};
 use tidegauge_kafka::{OnLost, SourceError, TopicSettings, Trouble};
@@ -95,6 +98,29 @@ fn poison_stops_nothing_and_tombstones_are_passed_over() {
         .collect();
     assert_eq!(rejects.len(), 1, "{rejects:?}");
     assert_eq!((rejects[0].offset, &rejects[0].partition), (1, &m0()));
+}
+
+/// Neither what can't be taken nor the samples of a clock that is behind hold everyone's windows open.
+#[test]
+fn a_partition_without_a_good_clock_is_proven_idle_though_it_is_never_quiet() {
+    let old = sample(0).replace("1700000000000", "-1700000000");
+    for record in [b"\xff\xfe not a metric".as_slice(), old.as_bytes()] {
+        let kafka = Kafka::new(1);
+        let mut reading = Reading::start(settings(&kafka));
+        let began = (reading.clock)();
+        // A fifth of what counts as quiet.
+        let trickle = Cell::new(0);
+        reading.until("a proof behind the fortieth record", |seen| {
+            kafka.put("m", 0, record);
+            trickle.set(trickle.get() + 1);
+            std::thread::sleep(Duration::from_millis(40));
+            let proofs = chunks(seen).filter(|chunk| chunk.next >= NextOffset(40));
+            proofs
+                .flat_map(|chunk| chunk.proven_end_at)
+                .any(|at| at > began)
+        });
+        assert!(trickle.get() >= 40);
+    }
 }
 
 #[test]

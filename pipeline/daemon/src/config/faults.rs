@@ -162,6 +162,12 @@ impl Config {
             1_000_000,
         );
         faults.within(
+            "broker.connection_idle_ms",
+            broker.connection_idle_ms,
+            1,
+            u64::MAX,
+        );
+        faults.within(
             "broker.upkeep_interval_ms",
             broker.upkeep_interval_ms,
             1,
@@ -352,6 +358,15 @@ impl Config {
             );
         }
         for (index, rule) in self.upkeep.retention.rules.iter().enumerate() {
+            for (key, kept_ms) in [
+                ("raw_ms", rule.raw_ms),
+                ("m1_ms", rule.m1_ms),
+                ("m5_ms", rule.m5_ms),
+                ("h1_ms", rule.h1_ms),
+            ] {
+                let key = format!("upkeep.retention.rules[{index}].{key}");
+                faults.within(&key, kept_ms.unwrap_or(60_000), 60_000, i64::MAX);
+            }
             if let Err(error) = rule.pattern() {
                 let reason = error.to_string();
                 let reason = reason.lines().last().unwrap_or("no regular expression");

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tidegauge_dataflow::{Hold, Settings};
 use tidegauge_decode as decode;
 use tidegauge_gateway::Gateway;
-use tidegauge_kafka::{Blocked, SourceStats};
+use tidegauge_kafka::{Blocked, SourceStats, Trouble};
 use tidegauge_lake::{Clock, StoreHealth, Upkeep};
 use tidegauge_model::{Counts, MINUTE_MS};
 use tidegauge_queries::Engine;
@@ -157,11 +157,13 @@ fn skipped_records(sources: &[SourceStats]) -> Skipped {
 }
 
 fn kafka_trouble(status: &Status, now: i64) -> Option<String> {
-    let mut away = status
-        .troubles
-        .iter()
-        .filter_map(|trouble| trouble.brokers.as_ref());
-    away.next().map(|away| since(away, now))
+    let away = |trouble: &Trouble| trouble.brokers.as_ref().map(|away| since(away, now));
+    let refused = |trouble: &Trouble| {
+        let (topic, why) = trouble.topics.first()?;
+        Some(format!("topic {topic}: {}", since(why, now)))
+    };
+    let mut troubles = status.troubles.iter();
+    troubles.find_map(|trouble| away(trouble).or_else(|| refused(trouble)))
 }
 
 /// A reason, and how long it has been one.

@@ -78,12 +78,11 @@ impl<R> Assembly<R> {
         let mut draft = Draft {
             epoch,
             watermark: open.watermark,
-            cutoff: open.cutoff,
+            cutoff: open.reach,
             cuts: Vec::new(),
             dirty: Vec::new(),
             counts: Counts::default(),
             receipts: Vec::with_capacity(shares.len()),
-            last: open.stop,
         };
         let mut cuts: BTreeMap<Partition, PartitionCut> = BTreeMap::new();
         for report in reports {

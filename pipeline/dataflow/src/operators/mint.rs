@@ -92,6 +92,8 @@ pub(crate) struct Mint {
     watermark: Option<i64>,
     hold: crate::watermark::Hold,
     sealed_at: Option<i64>,
+    /// The greatest cutoff of the epochs that are not yet sealed.
+    reach: i64,
     /// Seals that are not committed, oldest first.
     pending: Vec<u64>,
     /// What is held for the next seal, as so many samples.
@@ -115,6 +117,7 @@ impl Mint {
             watermark,
             hold: crate::watermark::Hold::NoPartitions,
             sealed_at: None,
+            reach: i64::MIN,
             pending: Vec::new(),
             logged: 0,
         }
@@ -141,6 +144,14 @@ impl Mint {
             future_ms,
             ..
         } = self.settings;
+        for since in self
+            .partitions
+            .values_mut()
+            .filter_map(|it| it.blocked_since.as_mut())
+        {
+            // A clock that was set back must not add to how long it holds.
+            *since = (*since).min(tick.now);
+        }
         let (watermark, hold) = least(self.partitions.iter(), tick.now, blocked_after_ms);
         if self.silent.is_empty() {
             self.watermark = self.watermark.max(watermark);
@@ -156,6 +167,9 @@ impl Mint {
             since >= commit_interval_ms || self.logged * SAMPLE_BYTES >= commit_bytes || tick.seal;
         // One seal may be on its way to the store while the next one fills; a third must wait.
         let seal = tick.stop || (due && self.pending.len() < 2);
+        let cutoff = tick.now + future_ms;
+        let reach = self.reach.max(cutoff);
+        self.reach = if seal { cutoff } else { reach };
         if seal {
             self.sealed_at = Some(tick.now);
             self.logged = 0;
@@ -164,7 +178,8 @@ impl Mint {
         Open {
             epoch: self.epoch,
             watermark: self.watermark,
-            cutoff: tick.now + future_ms,
+            cutoff,
+            reach,
             seal,
             stop: tick.stop,
             committed,
@@ -243,5 +258,16 @@ mod tests {
         assert!(!mint.open(tick(100_000), 0).seal);
         assert!(!mint.open(tick(100), 0).seal);
         assert!(mint.open(tick(110), 0).seal);
+    }
+
+    #[test]
+    fn a_seal_reaches_as_far_as_any_of_its_epochs() {
+        let mut mint = mint();
+        mint.open(tick(100_000), 0);
+        let seal = mint.open(tick(100), 0);
+        assert_eq!((seal.cutoff, seal.reach, seal.seal), (160, 100_060, false));
+        let seal = mint.open(tick(110), 0);
+        assert_eq!((seal.reach, seal.seal), (100_060, true));
+        assert_eq!(mint.open(tick(111), 0).reach, 171, "the next one's own");
     }
 }

@@ -20,6 +20,9 @@ pub(super) struct State {
     /// The newest day (days since 1970) written down in `series`, and the 63 days before it as
     /// bits, lowest bit the newest.
     pub(super) newest_day: i32,
+    /// The last day written down that lies before those: that of today, for a series whose producer's clock
+    /// was once far ahead.
+    far_day: i32,
     pub(super) days: u64,
     /// When it had a sample on the newest day. Unlike `last_time`, also of one that is late or
     /// quarantined; has no meaning before the first day.
@@ -168,6 +171,7 @@ impl Catalog {
             ahead: None,
             last_used: i64::MAX,
             newest_day: i32::MIN,
+            far_day: i32::MIN,
             days: 0,
             seen_time: 0,
             total: delta.then_some(0.0),
@@ -346,8 +350,8 @@ impl State {
         }
         let back = i64::from(self.newest_day) - i64::from(day);
         if back >= 64 {
-            // Too far back to remember: put down each time, readers settle it.
-            return true;
+            // Too far back to remember more than the last such; readers settle what is put down twice.
+            return std::mem::replace(&mut self.far_day, day) != day;
         }
         let bit = 1 << back;
         let new = self.days & bit == 0;

@@ -44,8 +44,8 @@ pub(crate) struct Windows {
     colliding: BTreeMap<(u32, u32), Series>,
     /// How many of the rejects were found here; the others are counted at the source.
     refused: u64,
-    /// By source, the wall clock of its newest chunk. Decoders forget a series unused for the
-    /// silence, by the same clock; we drop it after twice that, so a number in use is never unknown.
+    /// By source, the clock of its decoder, which by it forgets a series unused for the silence; we drop
+    /// it after twice that, so a number in use is never unknown.
     clocks: BTreeMap<u32, i64>,
     silence_ms: i64,
 }
@@ -96,7 +96,7 @@ impl Windows {
             self.forget(batch.source);
             return;
         }
-        self.clocks.insert(batch.source, batch.polled_at);
+        self.clocks.insert(batch.source, batch.clock);
         for definition in &batch.definitions {
             if let Err(Collision) = self.catalog.define(batch.source, definition) {
                 tracing::warn!(series = ?definition.series, "two series have one id; this one is refused");

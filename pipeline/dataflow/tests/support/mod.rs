@@ -370,6 +370,7 @@ impl Life {
             next: NextOffset(i64::try_from(range.end).expect("few")),
             mark: None,
             polled_at: now,
+            clock: now,
             samples,
             definitions,
             rejects: Vec::new(),

@@ -415,11 +415,31 @@ fn double(value: &Value) -> Option<f64> {
 }
 
 fn integer(value: &Value) -> Option<i64> {
-    value.as_i64().or_else(|| value.as_str()?.parse().ok())
+    let text = || integral(value.as_str()?)?.try_into().ok();
+    value.as_i64().or_else(text)
 }
 
 fn unsigned(value: &Value) -> Option<u64> {
-    value.as_u64().or_else(|| value.as_str()?.parse().ok())
+    let text = || integral(value.as_str()?)?.try_into().ok();
+    value.as_u64().or_else(text)
+}
+
+/// A number as protobuf's JSON mapping has integers: with a fraction of zeros or an exponent if it likes.
+fn integral(text: &str) -> Option<i128> {
+    let (number, exponent) = match text.split_once(['e', 'E']) {
+        Some((number, exponent)) => (number, exponent.parse::<i32>().ok()?),
+        None => (text, 0),
+    };
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    let fraction = fraction.trim_end_matches('0');
+    let digits: i128 = format!("{whole}{fraction}").parse().ok()?;
+    let shift = exponent.checked_sub(i32::try_from(fraction.len()).ok()?)?;
+    let power = 10i128.checked_pow(shift.unsigned_abs())?;
+    if shift < 0 {
+        (digits % power == 0).then_some(digits / power)
+    } else {
+        digits.checked_mul(power)
+    }
 }
 
 fn wrong(name: &str, value: &Value) -> String {

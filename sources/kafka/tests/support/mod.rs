@@ -122,6 +122,7 @@ pub(crate) fn settings(kafka: &Kafka) -> Settings {
         }],
         refresh_ms: 200,
         idle_proof_ms: 200,
+        stale_ms: 1_000,
         request_timeout_ms: 2_000,
         gone_after_ms: 600,
         start_wait_ms: 60_000,
