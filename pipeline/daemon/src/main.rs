@@ -15,6 +15,23 @@ static ALLOCATOR: Jemalloc = Jemalloc;
 static MALLOC_CONF: &[u8; 69] =
     b"dirty_decay_ms:10000,muzzy_decay_ms:0,oversize_threshold:0,narenas:4\0";
 
+/// Each partition of the broker and each connection holds a file open, and the usual soft limit of
+/// 1,024 is only for programs that call `select`. Where it can't be raised, it stays.
+fn raise_file_limit() {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: the first call fills the structure, the second reads it; it outlives both.
+    unsafe {
+        if libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) == 0 {
+            limit.rlim_cur = limit.rlim_max;
+            libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit);
+        }
+    }
+}
+
 fn main() -> ExitCode {
+    raise_file_limit();
     tidegauge::run::run(&tidegauge::cli::Cli::parse())
 }

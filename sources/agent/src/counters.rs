@@ -72,7 +72,7 @@ families! {
     counter delivered_samples "tidegauge_agent_delivered_samples_total"
         "Samples acknowledged by the broker or gateway.",
     counter refused_samples "tidegauge_agent_refused_samples_total"
-        "Samples refused for good by the gateway.",
+        "Samples refused for good by the broker or gateway.",
     counter dropped_samples "tidegauge_agent_dropped_samples_total"
         "Samples given up because the buffer was full or could not be read back.",
     counter delivery_failures "tidegauge_agent_delivery_failures_total"

@@ -17,6 +17,10 @@ use crate::spool::Entry;
 const ENTRIES_MOST: usize = 64;
 const BYTES_MOST: usize = 1 << 20;
 
+/// The longest wait that the other side may ask for: a proxy that is down for maintenance says hours,
+/// and by then the buffer has lost what could have been delivered.
+const ASKED_WAIT_MOST: Duration = Duration::from_secs(300);
+
 /// Delivers what is in the spool until told to stop; then what it still can within the time given.
 pub(crate) async fn run(shared: Arc<Shared>, mut outlet: Outlet, mut rng: SmallRng) {
     let mut stop = shared.stop.subscribe();
@@ -52,12 +56,14 @@ pub(crate) async fn run(shared: Arc<Shared>, mut outlet: Outlet, mut rng: SmallR
         if stop.borrow().is_some() {
             return;
         }
-        let wait = backoff
-            .fail(&mut rng)
-            .max(failure.retry_after.unwrap_or(Duration::ZERO));
+        let wait = wait(backoff.fail(&mut rng), failure.retry_after);
         // Told to stop while waiting, one more attempt is made at once.
         let _ = tokio::time::timeout(wait, stop.wait_for(Option::is_some)).await;
     }
+}
+
+fn wait(own: Duration, asked: Option<Duration>) -> Duration {
+    own.max(asked.unwrap_or_default().min(ASKED_WAIT_MOST))
 }
 
 fn settle(shared: &Shared, entries: &[Entry], outcome: &Outcome) {
@@ -81,5 +87,24 @@ async fn out_of_time(mut stop: watch::Receiver<Option<Instant>>) {
         .and_then(|until| *until);
     if let Some(until) = until {
         tokio::time::sleep_until(until).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_other_side_is_waited_for_as_it_asks_but_not_for_ever() {
+        let own = Duration::from_secs(2);
+        let second = Duration::from_secs(1);
+        for (asked, waited) in [
+            (None, own),
+            (Some(second), own),
+            (Some(60 * second), 60 * second),
+            (Some(Duration::from_secs(u64::MAX)), ASKED_WAIT_MOST),
+        ] {
+            assert_eq!(wait(own, asked), waited, "{asked:?}");
+        }
     }
 }

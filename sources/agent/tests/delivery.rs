@@ -15,6 +15,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{Headers, Message};
 use rdkafka::mocking::MockCluster;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use serde_json::Value;
 use tidegauge_agent::{Agent, AgentSettings, Clock};
 
@@ -182,6 +183,43 @@ fn what_no_broker_took_goes_out_with_the_next_start() {
     let expected: BTreeSet<i64> =
         (1000..1000 + i64::try_from(stats.scrapes).expect("few")).collect();
     assert!(expected.is_subset(&seen), "{expected:?} {seen:?}");
+}
+
+#[test]
+fn what_is_too_large_for_kafka_is_counted_and_does_not_block() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let cluster = MockCluster::new(1).expect("a cluster");
+    cluster.create_topic("metrics", 4, 1).expect("a topic");
+    // Refused in a batch, the first record is sent alone, and refused for good. The next goes through.
+    let too_large = RDKafkaRespErr::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE;
+    cluster.request_errors(RDKafkaApiKey::Produce, &[too_large, too_large]);
+    let agent = start(settings(&cluster.bootstrap_servers(), dir.path()), 1000);
+    wait("delivery", || agent.stats().delivered_samples > 50);
+    let stats = agent.stop();
+    assert!(stats.refused_samples > 0);
+    assert_eq!(stats.buffered_samples, 0);
+    let bodies: Vec<_> = consume(&cluster.bootstrap_servers())
+        .iter()
+        .map(|message| message.payload().expect("a body").to_vec())
+        .collect();
+    let seen: BTreeSet<i64> = times(&bodies, "node_load1").into_iter().collect();
+    let expected = 1001..1000 + i64::try_from(stats.scrapes).expect("few");
+    assert_eq!(seen, expected.collect());
+}
+
+#[test]
+fn what_is_too_large_for_the_producer_is_counted_too() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let cluster = MockCluster::new(1).expect("a cluster");
+    cluster.create_topic("metrics", 4, 1).expect("a topic");
+    let mut settings = settings(&cluster.bootstrap_servers(), dir.path());
+    settings
+        .kafka
+        .insert("message.max.bytes".into(), "1000".into());
+    let agent = start(settings, 1000);
+    wait("refusal", || agent.stats().refused_samples > 50);
+    let stats = agent.stop();
+    assert_eq!((stats.delivered_samples, stats.buffered_samples), (0, 0));
 }
 
 const TAKEN: &str = r#"{"status":"ok","accepted":1,"rejected":0,"errors":[]}"#;

@@ -1,7 +1,7 @@
 //! A record batch (magic 2) as it lies on the wire and in the log.
 //!
-//! The broker stores batches as they come: it checks lengths and the CRC, and writes only the
-//! base offset and leader epoch, which the CRC does not cover.
+//! The broker stores batches as they come: it checks them, and writes only the base offset and
+//! leader epoch, which the CRC does not cover.
 
 use bytes::Bytes;
 use kafka_protocol::error::ResponseError;

@@ -13,6 +13,7 @@ use crate::clock::Clock;
 use crate::coordinator::Coordinator;
 use crate::error::BrokerError;
 use crate::identity::Identity;
+use crate::outages::Outages;
 use crate::settings::Settings;
 use crate::shared::Shared;
 use crate::topics::Topics;
@@ -60,7 +61,11 @@ impl Broker {
         let (stop, stops) = watch::channel(false);
         let tasks = vec![
             tokio::spawn(server::run(listener, Arc::clone(&shared), stops.clone())),
-            tokio::spawn(upkeep::run(Arc::clone(&shared), stops.clone())),
+            tokio::spawn(upkeep::sync_each_second(Arc::clone(&shared), stops.clone())),
+            tokio::spawn(upkeep::pass_at_intervals(
+                Arc::clone(&shared),
+                stops.clone(),
+            )),
             tokio::spawn(upkeep::keep_time(Arc::clone(&shared), stops)),
         ];
         tracing::info!(%local_addr, "the embedded broker serves");
@@ -119,10 +124,11 @@ impl Broker {
     }
 }
 
-fn open(settings: Settings, clock: Clock) -> Result<Shared, BrokerError> {
+pub(crate) fn open(settings: Settings, clock: Clock) -> Result<Shared, BrokerError> {
     let settings = Arc::new(settings);
     let dir = &settings.dir;
     let identity = Identity::open(dir, clock())?;
+    let outages = Outages::open(dir, identity.last_alive_ms, clock())?;
     let topics = Topics::open(&dir.join("topics"), &settings, &clock)?;
     let offsets = dir.join("offsets");
     let coordinator = Coordinator::open(&offsets, &settings, clock())?;
@@ -135,6 +141,7 @@ fn open(settings: Settings, clock: Clock) -> Result<Shared, BrokerError> {
     disk::sync_dir(dir).map_err(BrokerError::file("writing", dir))?;
     Ok(Shared {
         identity,
+        outages,
         topics,
         coordinator,
         clock,
@@ -150,4 +157,5 @@ fn close(shared: &Shared) {
             tracing::error!(error = %failed, "closing a log");
         }
     }
+    upkeep::note_alive(shared);
 }

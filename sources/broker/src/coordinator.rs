@@ -21,9 +21,11 @@ use crate::topics::Partition;
 pub(crate) struct Coordinator {
     groups: Mutex<HashMap<String, Group>>,
     offsets: Mutex<Offsets>,
+    /// When upkeep last found somebody in a group, or saw that there had been.
+    last_occupied_ms: Mutex<HashMap<String, i64>>,
     initial_delay: Duration,
     offsets_retention_ms: i64,
-    /// Makes member ids unique over restarts.
+    /// Makes member ids unique over restarts; who was in a group before is not known.
     started_ms: i64,
     next_member: AtomicU64,
     /// Deadlines may have come nearer.
@@ -47,6 +49,7 @@ impl Coordinator {
         Ok(Coordinator {
             groups: Mutex::default(),
             offsets: Mutex::new(Offsets::open(dir, settings, now_ms)?),
+            last_occupied_ms: Mutex::default(),
             initial_delay: Duration::from_millis(settings.group_initial_rebalance_delay_ms),
             offsets_retention_ms: settings.offsets_retention_ms,
             started_ms: now_ms,
@@ -172,15 +175,16 @@ impl Coordinator {
         names: &[PartitionName],
         now_ms: i64,
     ) -> Result<(), Refusal> {
-        if self
-            .groups
-            .lock()
-            .get(group)
-            .is_some_and(|group| !group.is_idle())
-        {
-            return Err(ResponseError::NonEmptyGroup.into());
+        let groups = self.groups.lock();
+        let mut offsets = self.offsets.lock();
+        match groups.get(group) {
+            Some(group) if !group.is_idle() => return Err(ResponseError::NonEmptyGroup.into()),
+            None if offsets.of(group).is_none() => {
+                return Err(ResponseError::GroupIdNotFound.into());
+            }
+            _ => {}
         }
-        self.offsets.lock().forget(group, names, now_ms)
+        offsets.forget(group, names, now_ms)
     }
 
     /// Forgets what any group has committed for topics that are gone. It is on disk at the return.
@@ -194,9 +198,16 @@ impl Coordinator {
     }
 
     /// Forgets groups without members, and their offsets when those are old.
+    ///
+    /// Age runs from the commit or from when the group became empty, whichever came later (KIP-211):
+    /// one that reads a quiet topic commits nothing for weeks. Groups of which only the log tells
+    /// count as having had members until the broker's start.
     pub(crate) fn expire_offsets(&self, now_ms: i64) {
         let mut groups = self.groups.lock();
         let mut offsets = self.offsets.lock();
+        let mut occupied = self.last_occupied_ms.lock();
+        occupied.extend(groups.keys().map(|id| (id.clone(), now_ms)));
+        occupied.retain(|id, _| offsets.of(id).is_some());
         groups.retain(|_, group| !group.is_idle());
         let before = now_ms.saturating_sub(self.offsets_retention_ms);
         let idle: Vec<_> = offsets
@@ -205,8 +216,9 @@ impl Coordinator {
             .cloned()
             .collect();
         for id in idle {
+            let empty_since = occupied.get(&id).copied().unwrap_or(self.started_ms);
             let known = offsets.of(&id).into_iter().flatten();
-            let old = known.filter(|(_, committed)| committed.at_ms < before);
+            let old = known.filter(|(_, committed)| committed.at_ms.max(empty_since) < before);
             let old: Vec<_> = old.map(|(name, _)| name.clone()).collect();
             if let Err(refusal) = offsets.forget(&id, &old, now_ms) {
                 tracing::error!(group = id, error = refusal.why, "forgetting old offsets");
@@ -250,21 +262,50 @@ impl Coordinator {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+    use tokio::sync::oneshot;
+
     use super::*;
+    use crate::groups::{Join, Waits};
 
     fn open(dir: &Path) -> Coordinator {
         Coordinator::open(dir, &Settings::default(), 0).unwrap()
     }
 
     fn commit(coordinator: &Coordinator, group: &str, topic: &str, index: i32) {
+        commit_at(coordinator, group, topic, index, 0);
+    }
+
+    fn commit_at(coordinator: &Coordinator, group: &str, topic: &str, index: i32, at_ms: i64) {
         let committed = Committed {
             offset: 5,
             leader_epoch: 0,
             metadata: String::new(),
-            at_ms: 0,
+            at_ms,
         };
         let take = || vec![((topic.to_owned(), index), committed)];
-        coordinator.commit(group, |_, _| Ok(()), take, 0).unwrap();
+        let check = |_: &mut Group, _| Ok(());
+        coordinator.commit(group, check, take, at_ms).unwrap();
+    }
+
+    fn join(coordinator: &Coordinator, group: &str) {
+        let join = Join {
+            member: String::new(),
+            new_id: "m".to_owned(),
+            instance: None,
+            client_id: "c".to_owned(),
+            client_host: "/here".to_owned(),
+            session_timeout: Duration::from_secs(10),
+            rebalance_timeout: Duration::from_secs(60),
+            protocol_type: "consumer".to_owned(),
+            protocols: vec![("range".to_owned(), Bytes::new())],
+            needs_id_first: false,
+            can_skip_assignment: true,
+        };
+        let joined = coordinator.with(group, |group, now| {
+            group.join(now, join, oneshot::channel().0)
+        });
+        assert!(matches!(joined, Waits::Yes));
     }
 
     /// The partitions of which a group has committed offsets.
@@ -276,6 +317,38 @@ mod tests {
                 .map(|(n, _)| n.clone())
                 .collect()
         })
+    }
+
+    #[test]
+    fn offsets_are_kept_as_long_as_somebody_is_in_the_group_and_the_retention_longer() {
+        const WEEK: i64 = 7 * 24 * 3_600_000;
+        let dir = tempfile::tempdir().unwrap();
+        let coordinator = open(dir.path());
+        let here = |coordinator: &Coordinator, group: &str| !known(coordinator, group).is_empty();
+        commit(&coordinator, "read", "t", 0);
+        commit(&coordinator, "simple", "t", 0);
+        join(&coordinator, "read");
+        coordinator.expire_offsets(2 * WEEK);
+        assert!(here(&coordinator, "read"), "it has a member");
+        assert!(!here(&coordinator, "simple"), "it never had one");
+        let left = coordinator.with_known("read", |group, now| group.leave(now, "m", None));
+        left.unwrap();
+        coordinator.expire_offsets(2 * WEEK + 5);
+        coordinator.expire_offsets(3 * WEEK + 5);
+        assert!(here(&coordinator, "read"), "empty for just the retention");
+        coordinator.expire_offsets(3 * WEEK + 6);
+        assert!(!here(&coordinator, "read"));
+
+        commit_at(&coordinator, "read", "t", 0, 4 * WEEK);
+        drop(coordinator);
+        let coordinator = Coordinator::open(dir.path(), &Settings::default(), 9 * WEEK).unwrap();
+        coordinator.expire_offsets(10 * WEEK);
+        assert!(
+            here(&coordinator, "read"),
+            "its members may have been away with the broker"
+        );
+        coordinator.expire_offsets(10 * WEEK + 1);
+        assert!(!here(&coordinator, "read"));
     }
 
     #[test]

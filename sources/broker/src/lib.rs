@@ -6,8 +6,8 @@
 //! replication are refused by the protocol's own errors. Production uses Apache Kafka or any
 //! compatible broker.
 //!
-//! Batches are stored as they come and served as they lie: no record is looked at on the way,
-//! except where a compacted topic needs its keys.
+//! Batches are stored as they come and served as they lie; on the way in their records are read
+//! through once, so that none is taken that no consumer could read.
 
 mod api;
 mod batch;
@@ -21,6 +21,7 @@ mod groups;
 mod identity;
 mod log;
 mod offsets;
+mod outages;
 mod producers;
 mod records;
 mod server;

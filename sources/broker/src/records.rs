@@ -1,5 +1,5 @@
-//! The records inside a batch: read for timestamps, null keys and compaction, written for the
-//! broker's own log of committed offsets.
+//! The records inside a batch: checked when they come, read for timestamps and compaction, written
+//! for the broker's own log of committed offsets.
 
 use bytes::Bytes;
 
@@ -72,7 +72,7 @@ fn take<'a>(rest: &mut &'a [u8], header: &Header) -> Option<Record<'a>> {
 }
 
 fn take_bytes<'a>(body: &mut &'a [u8]) -> Option<Option<&'a [u8]>> {
-    let len = varint(body)?;
+    let len = short_varint(body)?;
     if len < 0 {
         return Some(None);
     }
@@ -82,10 +82,56 @@ fn take_bytes<'a>(body: &mut &'a [u8]) -> Option<Option<&'a [u8]>> {
     Some(Some(bytes))
 }
 
+/// Reads a decompressed payload as the strictest consumer does, for what it can't read it can't get
+/// past either: as many records as the header says, numbered from 0, whole and with nothing behind.
+/// Returns how many have no key.
+pub(crate) fn check(payload: &[u8], header: &Header) -> Result<usize, CodecError> {
+    let mut rest = payload;
+    let mut keyless = 0;
+    for index in 0..header.record_count {
+        let has_key = check_one(&mut rest, index).ok_or(CodecError::Records)?;
+        keyless += usize::from(!has_key);
+    }
+    if rest.is_empty() {
+        Ok(keyless)
+    } else {
+        Err(CodecError::Records)
+    }
+}
+
+fn check_one(rest: &mut &[u8], index: i32) -> Option<bool> {
+    let len = usize::try_from(short_varint(rest)?).ok()?;
+    let (mut body, after) = rest.split_at_checked(len)?;
+    *rest = after;
+    body = body.get(1..)?;
+    varint(&mut body)?;
+    if short_varint(&mut body)? != i64::from(index) {
+        return None;
+    }
+    let key = take_bytes(&mut body)?;
+    take_bytes(&mut body)?;
+    let headers = u32::try_from(short_varint(&mut body)?).ok()?;
+    for _ in 0..headers {
+        let _name = take_bytes(&mut body)??;
+        take_bytes(&mut body)?;
+    }
+    body.is_empty().then_some(key.is_some())
+}
+
 /// A zigzag varint, as the format has it for every number inside a record.
 fn varint(bytes: &mut &[u8]) -> Option<i64> {
+    varint_of(64, bytes)
+}
+
+/// One of 32 bits, as all are but times. Clients refuse longer ones, whatever they come to.
+fn short_varint(bytes: &mut &[u8]) -> Option<i64> {
+    varint_of(32, bytes)
+}
+
+#[inline]
+fn varint_of(bits: usize, bytes: &mut &[u8]) -> Option<i64> {
     let mut value = 0u64;
-    for shift in (0..64).step_by(7) {
+    for shift in (0..bits).step_by(7) {
         let (&byte, rest) = bytes.split_first()?;
         *bytes = rest;
         value |= u64::from(byte & 0x7f) << shift;
@@ -203,6 +249,49 @@ mod tests {
                 (vec![1, 2], 3),
                 "codec {codec}"
             );
+        }
+    }
+
+    #[test]
+    fn only_what_every_client_reads_is_sound() {
+        let batch = build(&[(b"a", Some(b"1")), (b"b", None)], 5);
+        let header = Header::parse(&batch).unwrap();
+        let good = payload(&batch, &header, 1 << 20).unwrap();
+        let check_changed = |change: &dyn Fn(&mut Vec<u8>)| {
+            let mut bytes = good.to_vec();
+            change(&mut bytes);
+            check(&bytes, &header)
+        };
+        assert_eq!(check_changed(&|_| {}).unwrap(), 0);
+        // Length, attributes, time, offset, key, value, headers; each but the key of one byte.
+        let first = [16, 0, 0, 0, 2, b'a', 2, b'1', 0];
+        assert_eq!(good[..9], first);
+        let keyless = check_changed(&|bytes| {
+            bytes.splice(..9, [14, 0, 0, 0, 1, 2, b'1', 0]);
+        });
+        assert_eq!(keyless.unwrap(), 1);
+        let headers = check_changed(&|bytes| {
+            bytes.splice(..9, [22, 0, 0, 0, 2, b'a', 2, b'1', 2, 2, b'h', 1]);
+        });
+        assert_eq!(headers.unwrap(), 0);
+        let faults: [fn(&mut Vec<u8>); 10] = [
+            |bytes| bytes.push(0),
+            |bytes| bytes.truncate(bytes.len() - 1),
+            |bytes| bytes.truncate(9),
+            |bytes| bytes[0] = 15,
+            |bytes| bytes[0] = 14,
+            |bytes| bytes[3] = 2,
+            |bytes| bytes[4] = 40,
+            |bytes| bytes[8] = 2,
+            |bytes| bytes[8] = 1,
+            // The same offset, written too long.
+            |bytes| {
+                bytes[0] = 26;
+                bytes.splice(3..4, [0x80, 0x80, 0x80, 0x80, 0x80, 0]);
+            },
+        ];
+        for (number, fault) in faults.into_iter().enumerate() {
+            assert!(check_changed(&fault).is_err(), "fault {number}");
         }
     }
 

@@ -37,7 +37,8 @@ pub struct Settings {
     pub default_partitions: i32,
     /// Partition counts of particular topics, by name, where they are made without a count.
     pub topic_partitions: BTreeMap<String, i32>,
-    /// How long a record is kept after it was taken, in milliseconds; −1 is for ever.
+    /// How long a record is kept after it was taken, in milliseconds, not counting the time when the
+    /// broker was down; −1 is for ever.
     pub retention_ms: i64,
     /// Bytes kept per partition; −1 is without bound.
     pub retention_bytes: i64,
@@ -53,13 +54,16 @@ pub struct Settings {
     pub max_fetch_bytes: u32,
     /// Connections served at once; further ones are closed at once.
     pub max_connections: usize,
+    /// A connection is closed when the client sends nothing, or takes nothing of its answer, for this
+    /// long, in milliseconds.
+    pub connection_idle_ms: u64,
     /// When records are forced to the disk.
     pub fsync: Fsync,
     /// How often retention, compaction and other upkeep look around, in milliseconds.
     pub upkeep_interval_ms: u64,
     /// How long a new group waits for more members before its first assignment, in milliseconds.
     pub group_initial_rebalance_delay_ms: u64,
-    /// How long the committed offsets of a group without members are kept, in milliseconds.
+    /// How long committed offsets are kept once the group has no members, in milliseconds.
     pub offsets_retention_ms: i64,
 }
 
@@ -80,6 +84,7 @@ impl Default for Settings {
             max_request_bytes: 100 << 20,
             max_fetch_bytes: 55 << 20,
             max_connections: 1_000,
+            connection_idle_ms: 600_000,
             fsync: Fsync::EachSecond,
             upkeep_interval_ms: 10_000,
             group_initial_rebalance_delay_ms: 0,
@@ -123,9 +128,33 @@ impl Settings {
         if self.upkeep_interval_ms == 0 || self.segment_ms < 1 {
             return Err("upkeep_interval_ms and segment_ms must be at least 1".to_owned());
         }
+        if self.max_fetch_bytes == 0 || self.max_connections == 0 || self.connection_idle_ms == 0 {
+            return Err(
+                "max_fetch_bytes, max_connections and connection_idle_ms must be at least 1"
+                    .to_owned(),
+            );
+        }
         Ok(())
     }
 }
 
 /// The most partitions a topic may have.
 pub(crate) const MAX_PARTITIONS: i32 = 4_096;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_would_serve_nobody_is_refused() {
+        let refused = |change: fn(&mut Settings)| {
+            let mut settings = Settings::default();
+            settings.check().unwrap();
+            change(&mut settings);
+            settings.check().unwrap_err()
+        };
+        refused(|settings| settings.max_fetch_bytes = 0);
+        refused(|settings| settings.max_connections = 0);
+        refused(|settings| settings.connection_idle_ms = 0);
+    }
+}

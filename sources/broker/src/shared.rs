@@ -9,6 +9,7 @@ use crate::clock::Clock;
 use crate::coordinator::Coordinator;
 use crate::identity::Identity;
 use crate::log::force;
+use crate::outages::Outages;
 use crate::settings::{Fsync, Settings};
 use crate::topics::{Partition, Topics};
 
@@ -17,6 +18,7 @@ pub(crate) struct Shared {
     pub(crate) settings: Arc<Settings>,
     pub(crate) clock: Clock,
     pub(crate) identity: Identity,
+    pub(crate) outages: Outages,
     pub(crate) topics: Topics,
     pub(crate) coordinator: Coordinator,
 }

@@ -25,22 +25,23 @@ pub(crate) struct TopicConfig {
     pub(crate) given: BTreeMap<String, String>,
 }
 
-/// Keys that other brokers know and that change nothing here.
-const WITHOUT_EFFECT: [&str; 14] = [
-    "file.delete.delay.ms",
-    "flush.messages",
-    "flush.ms",
-    "follower.replication.throttled.replicas",
-    "index.interval.bytes",
-    "leader.replication.throttled.replicas",
-    "max.compaction.lag.ms",
-    "message.downconversion.enable",
-    "message.timestamp.after.max.ms",
-    "message.timestamp.before.max.ms",
-    "min.compaction.lag.ms",
-    "preallocate",
-    "segment.index.bytes",
-    "segment.jitter.ms",
+/// Keys that other brokers know and that change nothing here. They are shown where they are set, so
+/// that a tool that sets them finds what it has set.
+const WITHOUT_EFFECT: [(&str, ValueKind); 14] = [
+    ("file.delete.delay.ms", ValueKind::Long),
+    ("flush.messages", ValueKind::Long),
+    ("flush.ms", ValueKind::Long),
+    ("follower.replication.throttled.replicas", ValueKind::List),
+    ("index.interval.bytes", ValueKind::Int),
+    ("leader.replication.throttled.replicas", ValueKind::List),
+    ("max.compaction.lag.ms", ValueKind::Long),
+    ("message.downconversion.enable", ValueKind::Boolean),
+    ("message.timestamp.after.max.ms", ValueKind::Long),
+    ("message.timestamp.before.max.ms", ValueKind::Long),
+    ("min.compaction.lag.ms", ValueKind::Long),
+    ("preallocate", ValueKind::Boolean),
+    ("segment.index.bytes", ValueKind::Int),
+    ("segment.jitter.ms", ValueKind::Long),
 ];
 
 /// A key of the configuration as `DescribeConfigs` shows it.
@@ -110,7 +111,7 @@ impl TopicConfig {
             "delete.retention.ms" => self.delete_retention_ms = number(value, 0, i64::MAX)?,
             "min.cleanable.dirty.ratio" => match value.parse::<f64>() {
                 Ok(share) if (0.0..=1.0).contains(&share) => {
-                    self.min_dirty_percent = (share * 100.0) as u32;
+                    self.min_dirty_percent = (share * 100.0).round() as u32;
                 }
                 _ => return Err("must be between 0 and 1".to_owned()),
             },
@@ -126,13 +127,13 @@ impl TopicConfig {
             "min.insync.replicas" if value == "1" => {}
             "min.insync.replicas" => return Err("this broker has no replicas: 1".to_owned()),
             "unclean.leader.election.enable" | "remote.storage.enable" if value == "false" => {}
-            known if WITHOUT_EFFECT.contains(&known) => {}
+            known if WITHOUT_EFFECT.iter().any(|(key, _)| *key == known) => {}
             _ => return Err("unknown topic configuration".to_owned()),
         }
         Ok(())
     }
 
-    /// Every key and its value in effect.
+    /// Every key and its value in effect, and those without effect that were set.
     pub(crate) fn describe(&self) -> Vec<Described> {
         let given = self.given.get("cleanup.policy");
         let policy: Vec<_> = items(given.map_or("delete", String::as_str)).collect();
@@ -141,8 +142,10 @@ impl TopicConfig {
         } else {
             "CreateTime"
         };
+        // As it was given: what is kept of it are whole percents.
+        let dirty_ratio = self.given.get("min.cleanable.dirty.ratio").cloned();
         let of = |name, value: String, kind| Described { name, value, kind };
-        vec![
+        let mut all = vec![
             of("cleanup.policy", policy.join(","), ValueKind::List),
             of("compression.type", "producer".to_owned(), ValueKind::String),
             of(
@@ -162,7 +165,8 @@ impl TopicConfig {
             ),
             of(
                 "min.cleanable.dirty.ratio",
-                (f64::from(self.min_dirty_percent) / 100.0).to_string(),
+                dirty_ratio
+                    .unwrap_or_else(|| (f64::from(self.min_dirty_percent) / 100.0).to_string()),
                 ValueKind::Double,
             ),
             of("min.insync.replicas", "1".to_owned(), ValueKind::Int),
@@ -187,7 +191,16 @@ impl TopicConfig {
                 "false".to_owned(),
                 ValueKind::Boolean,
             ),
-        ]
+        ];
+        let remote = ("remote.storage.enable", ValueKind::Boolean);
+        for (name, kind) in WITHOUT_EFFECT.into_iter().chain([remote]) {
+            all.extend(
+                self.given
+                    .get(name)
+                    .map(|value| of(name, value.clone(), kind)),
+            );
+        }
+        all
     }
 }
 
@@ -229,6 +242,24 @@ mod tests {
             .find(|key| key.name == "cleanup.policy")
             .unwrap();
         assert_eq!(policy.value, "compact,delete");
+    }
+
+    #[test]
+    fn what_was_set_is_shown_as_it_was_set() {
+        let given = [
+            ("min.cleanable.dirty.ratio", "0.29"),
+            ("flush.messages", "7"),
+            ("remote.storage.enable", "false"),
+        ];
+        let config = config(&given).unwrap();
+        assert_eq!(config.min_dirty_percent, 29);
+        let shown = config.describe();
+        for (key, value) in given {
+            let found: Vec<_> = shown.iter().filter(|one| one.name == key).collect();
+            assert_eq!(found.len(), 1, "{key}");
+            assert_eq!(found[0].value, value, "{key}");
+        }
+        assert!(!shown.iter().any(|one| one.name == "preallocate"));
     }
 
     #[test]

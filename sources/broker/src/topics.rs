@@ -205,37 +205,56 @@ impl Topics {
         configs: BTreeMap<String, String>,
     ) -> Result<Arc<Topic>, Refusal> {
         let _changing = self.changing.lock();
-        let config = self.check_new(name, partitions, &configs)?;
-        let topic = self
-            .write_new(name, partitions, configs, Arc::new(config))
-            .map_err(storage)?;
+        let config = Arc::new(self.check_new(name, partitions, &configs)?);
+        let temporary = self.temporary_dir(name);
+        let made = self.write_new(&temporary, name, partitions, config);
+        if made.is_err() {
+            // All that was opened is closed again. What can't be removed goes at the next start.
+            let _ = fs::remove_dir_all(&temporary);
+        }
+        let topic = made.map_err(storage)?;
         tracing::info!(topic = name, partitions, "made a topic");
         self.insert(Arc::clone(&topic));
         Ok(topic)
     }
 
+    /// All that can fail, be it for want of space or of file descriptors, does so before the topic
+    /// has its name: one that has it must open at the next start.
     fn write_new(
         &self,
+        temporary: &Path,
         name: &str,
         partitions: i32,
-        configs: BTreeMap<String, String>,
         config: Arc<TopicConfig>,
     ) -> io::Result<Arc<Topic>> {
-        let temporary = self.temporary_dir(name);
-        fs::create_dir_all(&temporary)?;
+        fs::create_dir_all(temporary)?;
         let id = self.next_id(name);
+        let configs = config.given.clone();
         save(
-            &temporary,
+            temporary,
             &Description {
                 id,
                 partitions,
                 configs,
             },
         )?;
+        let topic = self.open_topic(name, temporary, id, partitions, config)?;
         let path = self.dir.join(name);
-        fs::rename(&temporary, &path)?;
-        disk::sync_dir(&self.dir)?;
-        self.open_topic(name, &path, id, partitions, config)
+        self.rename(temporary, &path)?;
+        for (index, log) in topic.partitions().iter().enumerate() {
+            log.lock().moved_to(path.join(index.to_string()));
+        }
+        Ok(topic)
+    }
+
+    /// Renames a topic's directory, on disk or not at all.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)?;
+        let synced = disk::sync_dir(&self.dir);
+        if synced.is_err() {
+            fs::rename(to, from)?;
+        }
+        synced
     }
 
     /// The topic called `name`, made with defaults if the settings allow that.
@@ -271,8 +290,7 @@ impl Topics {
             .get(name)
             .ok_or(ResponseError::UnknownTopicOrPartition)?;
         let gone = self.temporary_dir(name);
-        fs::rename(self.dir.join(name), &gone).map_err(storage)?;
-        disk::sync_dir(&self.dir).map_err(storage)?;
+        self.rename(&self.dir.join(name), &gone).map_err(storage)?;
         self.by_name.write().remove(name);
         self.by_id.write().remove(&topic.id);
         for log in topic.partitions().iter() {

@@ -59,11 +59,12 @@ const TYPES_PASSED_OVER: [&str; 26] = [
     "fuse.lxcfs",
 ];
 
-/// Below these nothing is of interest.
-const PLACES_PASSED_OVER: [&str; 6] = [
-    "/dev",
-    "/proc",
-    "/sys",
+/// At and below these nothing is of interest.
+const PLACES_PASSED_OVER: [&str; 3] = ["/dev", "/proc", "/sys"];
+
+/// Below these are the mounts of single services and containers; they themselves may well be a disk
+/// that fills up.
+const INSIDES_PASSED_OVER: [&str; 3] = [
     "/run/credentials",
     "/var/lib/docker",
     "/var/lib/containers/storage",
@@ -130,13 +131,16 @@ fn parse(mounts: &str) -> Vec<Mount> {
 
 fn is_passed_over(mount: &Mount) -> bool {
     let fstype = mount.fstype.as_str();
+    let is_below = |place: &&str| {
+        let rest = mount.mountpoint.strip_prefix(*place);
+        rest.is_some_and(|rest| rest.starts_with('/'))
+    };
     TYPES_PASSED_OVER.contains(&fstype)
         || REMOTE_TYPES.contains(&fstype)
         || fstype.starts_with("fuse.")
-        || PLACES_PASSED_OVER.iter().any(|place| {
-            let below = mount.mountpoint.strip_prefix(place);
-            below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        })
+        || PLACES_PASSED_OVER.contains(&mount.mountpoint.as_str())
+        || PLACES_PASSED_OVER.iter().any(is_below)
+        || INSIDES_PASSED_OVER.iter().any(is_below)
 }
 
 /// Spaces and the like are written as `\` and three octal digits.
@@ -186,13 +190,23 @@ mod tests {
                     /dev/sdb1 /my\\040disk xfs ro,noatime 0 0\n\
                     tmpfs /dev/shm tmpfs rw 0 0\n\
                     tmpfs /developer tmpfs rw 0 0\n\
+                    udev /dev tmpfs rw 0 0\n\
+                    /dev/sdc1 /var/lib/docker ext4 rw 0 0\n\
+                    /dev/sdc1 /var/lib/docker/volumes/v ext4 rw 0 0\n\
+                    /dev/sdd1 /var/lib/containers/storage xfs rw 0 0\n\
                     nas:/x /nas nfs4 rw 0 0\n\
                     broken line\n";
         let places: Vec<_> = parse(text)
             .into_iter()
             .map(|mount| (mount.mountpoint, mount.read_only))
             .collect();
-        let expected = [("/", false), ("/my disk", true), ("/developer", false)];
+        let expected = [
+            ("/", false),
+            ("/my disk", true),
+            ("/developer", false),
+            ("/var/lib/docker", false),
+            ("/var/lib/containers/storage", false),
+        ];
         assert_eq!(places, expected.map(|(place, ro)| (place.to_owned(), ro)));
     }
 

@@ -4,11 +4,12 @@
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::future_producer::{DeliveryFuture, OwnedDeliveryResult};
 use rdkafka::producer::{FutureProducer, FutureRecord, Producer};
 
-use super::{Failure, Outcome};
+use super::Outcome;
 use crate::error::AgentError;
 use crate::settings::AgentSettings;
 use crate::spool::Entry;
@@ -75,49 +76,69 @@ impl Kafka {
         self.renew();
         let mut outcome = Outcome::default();
         let mut pending = Vec::with_capacity(entries.len());
+        let mut trouble = None;
         for entry in entries {
             match self.send(entry) {
                 Ok(delivery) => pending.push(delivery),
-                Err(reason) => {
-                    outcome.failure = Some(Failure {
-                        reason,
-                        retry_after: None,
-                    });
+                Err(why) => {
+                    trouble = Some(why);
                     break;
                 }
             }
         }
-        for delivery in pending {
-            let reason = match delivery.await {
-                Ok(Ok(_)) => {
-                    outcome.settled += 1;
-                    continue;
+        let mut pending = pending.into_iter();
+        for delivery in pending.by_ref() {
+            match judge(delivery.await) {
+                Ok(()) => outcome.settled += 1,
+                Err(why) => {
+                    trouble = Some(why);
+                    break;
                 }
-                Ok(Err((error, _))) => error.to_string(),
-                Err(_) => "the producer was closed".to_owned(),
-            };
-            // What comes after is sent again with it, in order.
-            outcome.failure = Some(Failure {
-                reason,
-                retry_after: None,
-            });
-            break;
+            }
+        }
+        // What comes after the first trouble is sent again with it, in order.
+        match trouble {
+            None => {}
+            Some(Trouble::Later(reason)) => outcome.fail(reason),
+            Some(Trouble::Refused(_)) => {
+                for delivery in pending {
+                    let _ = delivery.await;
+                }
+                let left = &entries[outcome.settled..];
+                self.deliver_singly(left, &mut outcome).await;
+            }
         }
         outcome
     }
 
-    fn send(
-        &self,
-        entry: &Entry,
-    ) -> Result<rdkafka::producer::future_producer::DeliveryFuture, String> {
-        let json = zstd::decode_all(&*entry.payload).map_err(|error| error.to_string())?;
+    /// Records of one batch are refused together. By itself only the one at fault is.
+    async fn deliver_singly(&self, entries: &[Entry], outcome: &mut Outcome) {
+        for entry in entries {
+            let sent = match self.send(entry) {
+                Ok(delivery) => judge(delivery.await),
+                Err(trouble) => Err(trouble),
+            };
+            match sent {
+                Ok(()) => {}
+                Err(Trouble::Refused(reason)) => {
+                    tracing::warn!(reason, "the broker refused a scrape");
+                    outcome.refused_samples += u64::from(entry.samples);
+                }
+                Err(Trouble::Later(reason)) => return outcome.fail(reason),
+            }
+            outcome.settled += 1;
+        }
+    }
+
+    fn send(&self, entry: &Entry) -> Result<DeliveryFuture, Trouble> {
+        let json = zstd::decode_all(&*entry.payload)
+            .map_err(|error| Trouble::Refused(error.to_string()))?;
         let record = FutureRecord::to(&self.topic)
             .key(&self.key)
             .payload(&json)
             .headers(self.headers.clone());
-        self.producer
-            .send_result(record)
-            .map_err(|(error, _)| error.to_string())
+        let sent = self.producer.send_result(record);
+        sent.map_err(|(error, _)| Trouble::of(&error))
     }
 
     /// After an error that an idempotent producer can't recover from, a new one is needed.
@@ -130,6 +151,30 @@ impl Kafka {
             Ok(producer) => self.producer = producer,
             Err(error) => tracing::warn!(%error, "making a new producer"),
         }
+    }
+}
+
+/// Why a record did not arrive.
+enum Trouble {
+    /// It will be refused again.
+    Refused(String),
+    Later(String),
+}
+
+impl Trouble {
+    fn of(error: &KafkaError) -> Self {
+        match error.rdkafka_error_code() {
+            Some(RDKafkaErrorCode::MessageSizeTooLarge) => Self::Refused(error.to_string()),
+            _ => Self::Later(error.to_string()),
+        }
+    }
+}
+
+fn judge(delivery: Result<OwnedDeliveryResult, impl Sized>) -> Result<(), Trouble> {
+    match delivery {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err((error, _))) => Err(Trouble::of(&error)),
+        Err(_) => Err(Trouble::Later("the producer was closed".to_owned())),
     }
 }
 

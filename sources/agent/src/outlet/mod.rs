@@ -26,6 +26,16 @@ pub(crate) struct Outcome {
     pub(crate) failure: Option<Failure>,
 }
 
+impl Outcome {
+    /// Ends the delivery for now.
+    fn fail(&mut self, reason: String) {
+        self.failure = Some(Failure {
+            reason,
+            retry_after: None,
+        });
+    }
+}
+
 /// Something that may go away by itself.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Failure {

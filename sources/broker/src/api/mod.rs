@@ -49,8 +49,22 @@ impl Context {
     }
 
     /// Where the settings ask for it, waits until what was done to committed offsets is on disk.
+    /// What the disk refuses is the coordinator being away: clients try that again, while they take
+    /// `KAFKA_STORAGE_ERROR` from a coordinator for the end.
     async fn force_offsets(&self, done: Result<(), Refusal>) -> Result<(), Refusal> {
-        done?;
+        let forced = match done {
+            Ok(()) => self.offsets_on_disk().await,
+            refused => refused,
+        };
+        forced.map_err(|refusal| match refusal.code {
+            ResponseError::KafkaStorageError => {
+                Refusal::new(ResponseError::CoordinatorNotAvailable, refusal.why)
+            }
+            _ => refusal,
+        })
+    }
+
+    async fn offsets_on_disk(&self) -> Result<(), Refusal> {
         let log = self.shared.coordinator.offsets_log();
         let next_offset = log.lock().next_offset();
         let forced = self.shared.force(vec![(log, next_offset)]).await;
@@ -264,4 +278,55 @@ fn verdict(outcome: Result<(), Refusal>) -> (i16, Option<StrBytes>) {
 /// A string as the protocol crate holds it.
 fn text(of: impl Into<String>) -> StrBytes {
     StrBytes::from_string(of.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+    use std::path::Path;
+
+    use kafka_protocol::messages::offset_delete_request::OffsetDeleteRequest;
+
+    use super::*;
+    use crate::settings::Settings;
+
+    /// A broker as a request sees it.
+    pub(super) fn context(dir: &Path) -> Context {
+        let settings = Settings {
+            dir: dir.to_owned(),
+            ..Settings::default()
+        };
+        let nowhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
+        Context {
+            shared: Arc::new(crate::broker::open(settings, Arc::new(|| 5)).unwrap()),
+            peer: nowhere,
+            local: nowhere,
+        }
+    }
+
+    #[tokio::test]
+    async fn what_the_disk_refuses_of_a_group_may_be_tried_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let ctx = context(dir.path());
+        for (code, told) in [
+            (
+                ResponseError::KafkaStorageError,
+                ResponseError::CoordinatorNotAvailable,
+            ),
+            (ResponseError::NonEmptyGroup, ResponseError::NonEmptyGroup),
+        ] {
+            let refused = ctx.force_offsets(Err(code.into())).await;
+            assert_eq!(refused.unwrap_err().code, told);
+        }
+        ctx.force_offsets(Ok(())).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn offsets_of_a_group_that_is_not_known_can_not_be_deleted() {
+        let dir = tempfile::tempdir().unwrap();
+        let ctx = context(dir.path());
+        let request = OffsetDeleteRequest::default().with_group_id(StrBytes::from("g").into());
+        let answer = groups::offsets::delete(&ctx, request).await;
+        assert_eq!(answer.error_code, ResponseError::GroupIdNotFound.code());
+    }
 }

@@ -12,14 +12,15 @@ use kafka_protocol::protocol::StrBytes;
 
 use super::{BadRequest, Context};
 use crate::batch::Batch;
+use crate::codec::CodecError;
 use crate::error::Refusal;
 use crate::log::Appended;
 use crate::records;
 use crate::topic_config::TopicConfig;
 use crate::topics::{Partition, Topic};
 
-/// The most that a batch for a compacted topic may decompress to.
-const KEY_CHECK_LIMIT: usize = 256 << 20;
+/// The most that a batch may decompress to: each thread of the runtime holds one at most.
+const PLAIN_LIMIT: usize = 256 << 20;
 
 /// Appends what came; none where the producer wants no answer.
 pub(super) async fn handle(
@@ -110,29 +111,29 @@ fn produce_partition(
 
 fn check(records: Bytes, config: &TopicConfig) -> Result<Batch, Refusal> {
     let batch = Batch::from_producer(records, config.max_message_bytes)?;
-    if config.compact {
-        check_keys(&batch)?;
+    let keyless = check_records(&batch)?;
+    if config.compact && keyless > 0 {
+        // It could never be superseded.
+        let why = "a compacted topic takes no records without a key";
+        return Err(Refusal::new(ResponseError::InvalidRecord, why));
     }
     Ok(batch)
 }
 
-/// A compacted topic takes no record without a key: it could never be superseded.
-fn check_keys(batch: &Batch) -> Result<(), Refusal> {
-    let invalid = |why: String| Refusal::new(ResponseError::InvalidRecord, why);
-    let payload = records::payload(&batch.bytes, &batch.header, KEY_CHECK_LIMIT)
-        .map_err(|why| invalid(why.to_string()))?;
-    for record in records::walk(&payload, &batch.header) {
-        if record
-            .map_err(|why| invalid(why.to_string()))?
-            .key
-            .is_none()
-        {
-            return Err(invalid(
-                "a compacted topic takes no records without a key".to_owned(),
-            ));
-        }
-    }
-    Ok(())
+/// Refuses what no consumer could read. Returns how many records have no key.
+///
+/// The crc fits, so the producer itself wrote what does not: it is told by a code after which clients
+/// do not send the same again.
+fn check_records(batch: &Batch) -> Result<usize, Refusal> {
+    let payload = records::payload(&batch.bytes, &batch.header, PLAIN_LIMIT);
+    let keyless = payload.and_then(|payload| records::check(&payload, &batch.header));
+    keyless.map_err(|why| {
+        let code = match why {
+            CodecError::TooLarge(_) => ResponseError::MessageTooLarge,
+            _ => ResponseError::InvalidRecord,
+        };
+        Refusal::new(code, why.to_string())
+    })
 }
 
 fn respond(
@@ -169,5 +170,59 @@ fn fail(response: &mut ProduceResponse, failed: &std::io::Error) {
     {
         partition.error_code = ResponseError::KafkaStorageError.code();
         partition.error_message = Some(StrBytes::from_string(failed.to_string()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::tests::context;
+    use crate::batch::{HEADER_LEN, seal};
+
+    const ZSTD: u8 = 4;
+
+    #[tokio::test]
+    async fn what_no_consumer_could_read_is_not_taken() {
+        let dir = tempfile::tempdir().unwrap();
+        let ctx = context(dir.path());
+        let topic = ctx.shared.topics.get_or_create("t", true).unwrap();
+        let log = topic.partition(0).unwrap();
+        let produce = async |records: Vec<u8>| {
+            let partition = PartitionProduceData::default().with_records(Some(records.into()));
+            let topic = TopicProduceData::default()
+                .with_name(StrBytes::from("t").into())
+                .with_partition_data(vec![partition]);
+            let request = ProduceRequest::default()
+                .with_acks(1)
+                .with_topic_data(vec![topic]);
+            let response = handle(&ctx, request).await.unwrap().unwrap();
+            let code = response.responses[0].partition_responses[0].error_code;
+            (ResponseError::try_from_code(code), log.lock().next_offset())
+        };
+        let good = records::build(&[(b"k", Some(b"v"))], 5).to_vec();
+        let changed = |change: &dyn Fn(&mut Vec<u8>)| {
+            let mut bytes = good.clone();
+            change(&mut bytes);
+            seal(&mut bytes);
+            bytes
+        };
+        let squeezed = |plain: &[u8]| {
+            changed(&|bytes| {
+                bytes[22] |= ZSTD;
+                bytes.truncate(HEADER_LEN);
+                zstd::stream::copy_encode(plain, bytes, 1).unwrap();
+            })
+        };
+        let invalid = Some(ResponseError::InvalidRecord);
+        let no_zstd = changed(&|bytes| bytes[22] |= ZSTD);
+        let longer = changed(&|bytes| bytes.push(0));
+        let bomb = squeezed(&vec![0; PLAIN_LIMIT + 1]);
+        assert_eq!(produce(no_zstd).await, (invalid, 0));
+        assert_eq!(produce(longer).await, (invalid, 0));
+        assert_eq!(produce(squeezed(b"no record")).await, (invalid, 0));
+        let too_large = Some(ResponseError::MessageTooLarge);
+        assert_eq!(produce(bomb).await, (too_large, 0));
+        assert_eq!(produce(squeezed(&good[HEADER_LEN..])).await, (None, 1));
+        assert_eq!(produce(good.clone()).await, (None, 2));
     }
 }

@@ -33,7 +33,7 @@ const BATCH_LIMIT: usize = 256 << 20;
 
 /// What a compaction needs to know of a closed segment.
 #[derive(Clone, Debug)]
-struct Source {
+pub(super) struct Source {
     base_offset: i64,
     path: std::path::PathBuf,
     len: u64,
@@ -53,18 +53,23 @@ pub(crate) fn compact(log: &Mutex<Log>, now_ms: i64) -> io::Result<u64> {
     let mut freed = 0;
     let segment_bytes = log.lock().config.segment_bytes;
     for group in groups(&sources[..covered], segment_bytes) {
-        let written = rewrite(group, &newest, now_ms)?;
+        let temporary = group[0].path.with_extension("log.tmp");
         let before: u64 = group.iter().map(|source| source.len).sum();
-        freed += before - written.len.min(before);
-        if !log.lock().replace(group, written)? {
-            break;
+        let replaced = rewrite(&temporary, group, &newest, now_ms).and_then(|written| {
+            freed += before - written.len.min(before);
+            log.lock().replace(group, written)
+        });
+        if !matches!(replaced, Ok(true)) {
+            // It holds room that a full disk needs, and is gone already if the topic is.
+            let _ = fs::remove_file(&temporary);
+            return replaced.map(|_| freed);
         }
     }
     Ok(freed)
 }
 
 impl Log {
-    fn worth_compacting(&self, now_ms: i64) -> Option<Vec<Source>> {
+    pub(super) fn worth_compacting(&self, now_ms: i64) -> Option<Vec<Source>> {
         if !self.config.compact || self.deleted {
             return None;
         }
@@ -89,28 +94,31 @@ impl Log {
     }
 
     /// Puts the rewritten segment in the place of `group`. False if the log has gone on without.
-    fn replace(&mut self, group: &[Source], mut written: Segment) -> io::Result<bool> {
+    /// What a failure leaves can be read: a segment goes from memory after its file has, and after
+    /// the one that takes its place has come.
+    pub(super) fn replace(&mut self, group: &[Source], mut written: Segment) -> io::Result<bool> {
         let first = self
             .segments
             .iter()
             .position(|s| s.base_offset == group[0].base_offset);
         let Some(first) = first.filter(|_| !self.deleted) else {
-            fs::remove_file(&written.path)?;
             return Ok(false);
         };
-        let last = first + group.len();
-        let old: Vec<Segment> = self.segments.drain(first..last).collect();
         self.hints.clear();
-        let _ = fs::remove_file(old[0].checkpoint_path());
         if written.len == 0 {
             fs::remove_file(&written.path)?;
-            old.iter().try_for_each(Segment::remove)?;
+            for _ in group {
+                self.segments[first].remove()?;
+                self.segments.remove(first);
+            }
             return Ok(true);
         }
-        fs::rename(&written.path, &old[0].path)?;
-        old[1..].iter().try_for_each(Segment::remove)?;
-        written.path.clone_from(&old[0].path);
-        written.version = old[0].version + 1;
+        let place = &self.segments[first];
+        // That of the old file must not be taken for one of the new.
+        let _ = fs::remove_file(place.checkpoint_path());
+        fs::rename(&written.path, &place.path)?;
+        written.path.clone_from(&place.path);
+        written.version = place.version + 1;
         if written.next_offset > self.forced_up_to {
             // The old file was not on disk; the new one is, but its name may not be.
             self.forced_up_to = self.forced_up_to.min(written.base_offset);
@@ -118,7 +126,10 @@ impl Log {
         // A start reads the producers of the last checkpoint and goes on from there. Newer ones than
         // the segment's own do no harm: what lies behind is noted again, in order.
         written.unsaved_producers = Some(self.producers.clone());
-        self.segments.insert(first, written);
+        let merged = first..first + group.len();
+        let old: Vec<Segment> = self.segments.splice(merged, [written]).collect();
+        // Should one stay, the next start finds it inside the first and removes it.
+        old[1..].iter().try_for_each(Segment::remove)?;
         Ok(true)
     }
 }
@@ -195,9 +206,8 @@ fn groups(sources: &[Source], max_bytes: u32) -> Vec<&[Source]> {
 }
 
 /// Writes what stays of `group` into a new file beside the old ones.
-fn rewrite(group: &[Source], newest: &Newest, now_ms: i64) -> io::Result<Segment> {
+fn rewrite(path: &Path, group: &[Source], newest: &Newest, now_ms: i64) -> io::Result<Segment> {
     let first = &group[0];
-    let path = first.path.with_extension("log.tmp");
     let mut written = Segment {
         base_offset: first.base_offset,
         len: 0,
@@ -214,9 +224,9 @@ fn rewrite(group: &[Source], newest: &Newest, now_ms: i64) -> io::Result<Segment
         open: None,
         unsaved_producers: Some(Producers::default()),
         version: 0,
-        path: path.clone(),
+        path: path.to_owned(),
     };
-    write_kept(&path, group, newest, &mut written)?;
+    write_kept(path, group, newest, &mut written)?;
     written.first_append_ms = first.first_append_ms;
     written.last_append_ms = group
         .iter()

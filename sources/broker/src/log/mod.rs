@@ -171,6 +171,15 @@ impl Log {
         self.waiting.retain(|waiting| !Arc::ptr_eq(waiting, notify));
     }
 
+    /// Goes on in `dir`, which the log's directory was renamed to.
+    pub(crate) fn moved_to(&mut self, dir: PathBuf) {
+        for segment in &mut self.segments {
+            let name = segment.path.file_name().expect("a segment is a file");
+            segment.path = dir.join(name);
+        }
+        self.dir = dir;
+    }
+
     /// Refuses all further use: the topic is deleted.
     pub(crate) fn mark_deleted(&mut self) {
         self.deleted = true;

@@ -8,9 +8,9 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::UNIX_EPOCH;
 
 use crate::batch::{HEADER_LEN, Header, crc_fits};
+use crate::disk;
 use crate::log::Log;
 use crate::log::index::{Checkpoint, Index};
 use crate::log::read::Hints;
@@ -90,7 +90,7 @@ fn base_offsets(dir: &Path) -> io::Result<Vec<i64>> {
 
 fn open_segment(dir: &Path, base_offset: i64, producers: &mut Producers) -> io::Result<Segment> {
     let path = dir.join(stem(base_offset)).with_extension("log");
-    let written_ms = modified_ms(&path)?;
+    let written_ms = disk::modified_ms(&path)?;
     let file_len = fs::metadata(&path)?.len();
     let mut segment = Segment {
         base_offset,
@@ -187,21 +187,13 @@ pub(crate) fn read_batch(from: &mut impl Read, left: u64, batch: &mut Vec<u8>) -
 
 /// Makes the last segment writable again.
 fn resume(active: &mut Segment) -> io::Result<()> {
-    let mut file = OpenOptions::new()
+    let file = OpenOptions::new()
         .read(true)
         .write(true)
         .open(&active.path)?;
-    file.seek(SeekFrom::Start(active.len))?;
     active.open = Some(Arc::new(file));
     active.unsaved_producers = None;
     Ok(())
-}
-
-fn modified_ms(path: &Path) -> io::Result<i64> {
-    let modified = fs::metadata(path)?.modified()?;
-    Ok(modified
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_millis() as i64))
 }
 
 fn load_start_offset(dir: &Path) -> i64 {

@@ -1,7 +1,7 @@
 //! One file of a partition's log: whole batches, one after the other.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, IoSlice, Seek, SeekFrom, Write};
+use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -91,12 +91,14 @@ impl Segment {
         prefix[..8].copy_from_slice(&header.base_offset.to_be_bytes());
         prefix[8..12].copy_from_slice(&bytes[8..12]);
         prefix[12..].copy_from_slice(&LEADER_EPOCH.to_be_bytes());
-        if let Err(failed) = write_all(file, &prefix, &bytes[16..]) {
-            // What was written of the batch must go, or later batches would lie behind a torn one.
-            file.set_len(self.len)?;
-            let mut at = file;
-            at.seek(SeekFrom::Start(self.len))?;
-            return Err(failed);
+        // At an explicit place: what an earlier failure left behind the end is written over.
+        let written = file
+            .write_all_at(&prefix, self.len)
+            .and_then(|()| file.write_all_at(&bytes[16..], self.len + 16));
+        if written.is_err() {
+            // Torn bytes do no harm, but the next start would tell of them.
+            let _ = file.set_len(self.len);
+            return written;
         }
         self.note(header, now_ms);
         Ok(())
@@ -221,20 +223,4 @@ impl Segment {
         }
         fs::remove_file(&self.path)
     }
-}
-
-fn write_all(mut file: &File, prefix: &[u8], rest: &[u8]) -> io::Result<()> {
-    let wanted = prefix.len() + rest.len();
-    let mut done = file.write_vectored(&[IoSlice::new(prefix), IoSlice::new(rest)])?;
-    while done < wanted {
-        let n = match done.checked_sub(prefix.len()) {
-            None => file.write_vectored(&[IoSlice::new(&prefix[done..]), IoSlice::new(rest)])?,
-            Some(at) => file.write(&rest[at..])?,
-        };
-        if n == 0 {
-            return Err(io::ErrorKind::WriteZero.into());
-        }
-        done += n;
-    }
-    Ok(())
 }

@@ -1,5 +1,6 @@
 //! The log on disk: what is appended is read back, whatever happened in between.
 
+mod failures;
 mod force;
 
 use std::collections::BTreeMap;
@@ -15,6 +16,7 @@ use tempfile::TempDir;
 
 use super::{Log, close, compact, read, save_checkpoints};
 use crate::batch::{Batch, Header, walk};
+use crate::outages::Outages;
 use crate::records;
 use crate::settings::Settings;
 use crate::topic_config::TopicConfig;
@@ -249,14 +251,16 @@ fn retention_drops_whole_segments_by_age_and_by_size() {
     for n in 0..100 {
         append(&log, "k", "v", n * 60_000);
     }
-    log.lock().retain(99 * 60_000).unwrap();
+    log.lock().retain(99 * 60_000, &Outages::default()).unwrap();
     let start = log.lock().start_offset();
     assert!((25..40).contains(&start), "{start}");
     assert_eq!(
         log.lock().view(start - 1).unwrap_err().code,
         ResponseError::OffsetOutOfRange
     );
-    log.lock().retain(100 * HOUR_MS).unwrap();
+    log.lock()
+        .retain(100 * HOUR_MS, &Outages::default())
+        .unwrap();
     assert_eq!(log.lock().start_offset(), 100);
     assert_eq!(log.lock().next_offset(), 100);
     log.lock().set_config(config(&[
@@ -266,7 +270,7 @@ fn retention_drops_whole_segments_by_age_and_by_size() {
     (0..100).for_each(|_| {
         append(&log, "k", "v", 0);
     });
-    log.lock().retain(0).unwrap();
+    log.lock().retain(0, &Outages::default()).unwrap();
     let len = log.lock().len();
     assert!((2_000..3_100).contains(&len), "{len}");
     assert_eq!(log.lock().next_offset(), 200);

@@ -2,6 +2,7 @@
 
 mod durability;
 mod groups;
+mod limits;
 mod malformed;
 mod process;
 mod records;

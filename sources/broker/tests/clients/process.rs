@@ -13,6 +13,9 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 /// How long anything is waited for. Generous: only a hanging test should ever reach it.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(300);
 
+const PROGRAM: &str = env!("CARGO_BIN_EXE_tidegauge-broker");
+const ANY_PORT: &str = "127.0.0.1:0";
+
 /// A running broker. Dropping it kills it.
 pub(crate) struct Process {
     child: Child,
@@ -23,7 +26,7 @@ pub(crate) struct Process {
 impl Process {
     /// Starts a broker with `partitions` a topic, on any free port.
     pub(crate) fn start(dir: &Path, partitions: i32) -> Process {
-        Process::start_at(dir, partitions, "127.0.0.1:0")
+        Process::start_at(dir, partitions, ANY_PORT)
     }
 
     fn start_at(dir: &Path, partitions: i32, addr: &str) -> Process {
@@ -31,15 +34,30 @@ impl Process {
         let deadline = Instant::now() + PATIENCE;
         loop {
             // A port that a killed process held can take a moment to come free.
-            match Process::try_start(dir, addr, &settings) {
+            let program = Command::new(PROGRAM);
+            match Process::try_start(program, dir, addr, &settings) {
                 Some(process) => return process,
                 None => assert!(Instant::now() < deadline, "no broker on {addr}"),
             }
         }
     }
 
-    fn try_start(dir: &Path, addr: &str, settings: &str) -> Option<Process> {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_tidegauge-broker"))
+    /// Starts a broker with these settings, on any free port.
+    pub(crate) fn start_with(dir: &Path, settings: &str) -> Process {
+        let program = Command::new(PROGRAM);
+        Process::try_start(program, dir, ANY_PORT, settings).expect("it starts")
+    }
+
+    /// Starts a broker that may hold this many files open, on any free port.
+    pub(crate) fn start_with_files(dir: &Path, files: u32) -> Process {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("ulimit -n {files}; exec \"$0\" \"$@\"")]);
+        shell.arg(PROGRAM);
+        Process::try_start(shell, dir, ANY_PORT, "{}").expect("it starts")
+    }
+
+    fn try_start(mut program: Command, dir: &Path, addr: &str, settings: &str) -> Option<Process> {
+        let mut child = program
             .args([dir.as_os_str(), addr.as_ref(), settings.as_ref()])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
