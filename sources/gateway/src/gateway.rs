@@ -31,25 +31,26 @@ struct Inner {
     clock: Clock,
     producer: Producer,
     pool: Pool,
-    decoding: Semaphore,
+    decoding: Arc<Semaphore>,
     bodies: Arc<Semaphore>,
     counters: Counters,
-    unpacked_bytes_most: usize,
 }
 
 /// A body to be pushed.
-#[derive(Clone, Debug)]
-pub struct Push {
+#[derive(Debug)]
+pub(crate) struct Push {
     /// Whose samples these are.
-    pub tenant: String,
+    pub(crate) tenant: String,
     /// What the body is.
-    pub format: Format,
+    pub(crate) format: Format,
     /// Its content type, with an Influx body's `precision` as a parameter.
-    pub content_type: Option<String>,
-    /// `identity`, `gzip`, `zstd` or `snappy`.
-    pub content_encoding: &'static str,
+    pub(crate) content_type: Option<String>,
+    /// `identity`, `gzip`, `zstd`, `snappy` or `deflate`.
+    pub(crate) content_encoding: &'static str,
     /// The bytes.
-    pub body: Bytes,
+    pub(crate) body: Bytes,
+    /// Its room among the bytes under way.
+    pub(crate) _room: OwnedSemaphorePermit,
 }
 
 /// What became of a body.
@@ -86,14 +87,12 @@ impl Gateway {
         )?;
         at_least("decoders", settings.decoders, 1)?;
         let permits = settings.inflight_bytes.div_ceil(PERMIT_BYTES);
-        let unpacked_bytes_most = limits.record_bytes;
         let inner = Inner {
             producer: Producer::new(brokers, &settings)?,
             pool: Pool::new(limits, settings.decoder_bytes),
-            decoding: Semaphore::new(settings.decoders),
+            decoding: Arc::new(Semaphore::new(settings.decoders)),
             bodies: Arc::new(Semaphore::new(permits.min(Semaphore::MAX_PERMITS))),
             counters: Counters::default(),
-            unpacked_bytes_most,
             clock,
             settings,
         };
@@ -108,16 +107,15 @@ impl Gateway {
     /// # Errors
     /// If nothing of the body can be read, if it is too large, or if Kafka can't take it now (in
     /// the last two cases some of it may have been taken nevertheless).
-    pub async fn push(&self, push: Push) -> Result<Pushed, PushError> {
+    pub(crate) async fn push(&self, push: Push) -> Result<Pushed, PushError> {
         let now = (self.inner.clock)();
         let partitions = self.inner.producer.partitions(now).await;
         let partitions = partitions.map_err(|reason| self.unavailable(reason))?;
-        let tenant = push.tenant.clone();
-        let batch = self.decode(push, now, partitions).await?;
+        let (batch, push) = self.decode(push, now, partitions).await?;
         if batch.unreadable {
             return Err(unreadable(batch));
         }
-        let sent = self.inner.producer.send(&tenant, &batch.records).await;
+        let sent = self.inner.producer.send(&push.tenant, &batch.records).await;
         sent.map_err(|error| match error {
             SendError::TooLarge(text) => PushError::TooLarge(text),
             SendError::Away(reason) => self.unavailable(reason),
@@ -150,11 +148,6 @@ impl Gateway {
 
     pub(crate) fn settings(&self) -> &GatewaySettings {
         &self.inner.settings
-    }
-
-    /// How long a body may be after decompression.
-    pub(crate) fn unpacked_bytes_most(&self) -> usize {
-        self.inner.unpacked_bytes_most
     }
 
     pub(crate) fn counters(&self) -> &Counters {
@@ -191,17 +184,27 @@ impl Gateway {
         }
     }
 
-    async fn decode(&self, push: Push, now: i64, partitions: u32) -> Result<Batch, PushError> {
-        let turn = self
-            .inner
-            .decoding
-            .acquire()
+    /// Decodes a body once it is its turn. Should its client leave meanwhile, turn and room stay taken until
+    /// the thread at work on it is done.
+    async fn decode(
+        &self,
+        push: Push,
+        now: i64,
+        partitions: u32,
+    ) -> Result<(Batch, Push), PushError> {
+        let turn = Arc::clone(&self.inner.decoding)
+            .acquire_owned()
             .await
             .expect("the semaphore is never closed");
         let inner = Arc::clone(&self.inner);
-        let decoded = tokio::task::spawn_blocking(move || inner.take(&push, now, partitions)).await;
-        drop(turn);
-        decoded.map_err(|error| self.unavailable(format!("decoding: {error}")))
+        let decoded = tokio::task::spawn_blocking(move || {
+            let batch = inner.take(&push, now, partitions);
+            drop(turn);
+            (batch, push)
+        });
+        decoded
+            .await
+            .map_err(|error| self.unavailable(format!("decoding: {error}")))
     }
 }
 

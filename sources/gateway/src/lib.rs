@@ -35,6 +35,6 @@ mod settings;
 pub use counters::{DoorStats, GatewayStats};
 pub use doors::router;
 pub use error::{GatewayError, PushError};
-pub use gateway::{Clock, Gateway, Push, Pushed};
+pub use gateway::{Clock, Gateway, Pushed};
 pub use session::ItemError;
 pub use settings::GatewaySettings;

@@ -1,7 +1,5 @@
 //! What every door does with a request before it looks at the bytes: tenant, size, encoding.
 
-use std::io::Read;
-
 use axum::body::Body;
 use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
@@ -19,10 +17,10 @@ pub(crate) struct Request {
     pub(crate) content_encoding: &'static str,
     pub(crate) body: Bytes,
     /// Its room among the bytes under way.
-    pub(crate) _room: OwnedSemaphorePermit,
+    pub(crate) room: OwnedSemaphorePermit,
 }
 
-/// The first that is there counts; SQL's door knows the same ones.
+/// Any of them; two that differ are refused. SQL's door knows the same ones.
 const TENANT_HEADERS: [&str; 3] = ["x-tenant", "x-scope-orgid", "tenant"];
 const TENANT_BYTES_MOST: usize = 256;
 
@@ -46,19 +44,15 @@ impl Request {
         usual_encoding: &'static str,
     ) -> Result<Self, PushError> {
         let tenant = tenant(headers, &gateway.settings().tenant)?;
-        let encoding = encoding(headers, usual_encoding)?;
+        let content_encoding = encoding(headers, usual_encoding)?;
         let (body, room) = body::read(gateway, body).await?;
-        let (body, content_encoding) = match encoding {
-            "deflate" => (inflate(&body, gateway.unpacked_bytes_most())?, "identity"),
-            encoding => (body, encoding),
-        };
         let content_type = text(headers, CONTENT_TYPE.as_str()).map(str::to_owned);
         Ok(Self {
             tenant,
             content_type,
             content_encoding,
             body,
-            _room: room,
+            room,
         })
     }
 
@@ -126,28 +120,4 @@ fn encoding(headers: &HeaderMap, usual: &'static str) -> Result<&'static str, Pu
             format!("content-encoding {word:?}; known are gzip, zstd, snappy, deflate, identity");
         PushError::MediaType(text)
     })
-}
-
-/// HTTP's deflate is zlib, but some send it bare; their first bytes tell.
-fn inflate(body: &[u8], most: usize) -> Result<Bytes, PushError> {
-    let zlib = body.len() >= 2
-        && body[0] & 0x0f == 8
-        && u16::from_be_bytes([body[0], body[1]]).is_multiple_of(31);
-    let mut unpacked = Vec::new();
-    let limit = most as u64 + 1;
-    let read = if zlib {
-        flate2::read::ZlibDecoder::new(body)
-            .take(limit)
-            .read_to_end(&mut unpacked)
-    } else {
-        flate2::read::DeflateDecoder::new(body)
-            .take(limit)
-            .read_to_end(&mut unpacked)
-    };
-    read.map_err(|error| PushError::Refused(format!("decompressing: {error}")))?;
-    if unpacked.len() > most {
-        let text = format!("larger than {most} bytes after decompression");
-        return Err(PushError::TooLarge(text));
-    }
-    Ok(unpacked.into())
 }

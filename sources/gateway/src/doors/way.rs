@@ -56,6 +56,7 @@ async fn read_and_push(
         content_type: content_type.or(request.content_type),
         content_encoding: request.content_encoding,
         body: request.body,
+        _room: request.room,
     };
     gateway.push(push).await
 }
