@@ -6,7 +6,7 @@
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Int64Array};
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, StringViewArray};
 use arrow::compute::cast;
 use arrow::compute::kernels::length::length;
 use arrow::datatypes::DataType;
@@ -20,7 +20,7 @@ use datafusion::logical_expr::{
 /// Bytes that a result of that many rows takes, as far as the arguments tell.
 type Size = fn(&[ColumnarValue], usize) -> Result<i128>;
 
-const FUNCTIONS: [(&str, Size); 7] = [
+const FUNCTIONS: [(&str, Size); 10] = [
     ("repeat", repeated),
     ("lpad", padded),
     ("rpad", padded),
@@ -28,6 +28,9 @@ const FUNCTIONS: [(&str, Size); 7] = [
     ("array_resize", listed),
     ("range", counted),
     ("generate_series", counted),
+    ("array_to_string", joined),
+    ("replace", replaced),
+    ("regexp_replace", rewritten),
 ];
 
 /// Keeps these functions of `session` within what `pool` has left.
@@ -146,6 +149,79 @@ fn counted(args: &[ColumnarValue], rows: usize) -> Result<i128> {
     Ok((0..rows).map(|row| 8 * count(row)).sum())
 }
 
+/// A number or time is shown by that many letters at most, but for those that are rather far from 1.
+const SHOWN_BYTES: i128 = 32;
+
+/// The items' own texts, and by each of them what stands between or, for NULL, instead.
+fn joined(args: &[ColumnarValue], rows: usize) -> Result<i128> {
+    let [lists, between @ ..] = args else {
+        return Ok(0);
+    };
+    let mut items = array(lists)?;
+    let times = if items.len() == 1 { rows } else { 1 };
+    while let Some(inner) = items_of(&items)? {
+        items = inner;
+    }
+    let mut each = SHOWN_BYTES;
+    for text in between {
+        let lengths = Numbers::new(&length(&*array(text)?)?)?;
+        each += (0..rows).map(|row| lengths.at(row)).max().unwrap_or(0);
+    }
+    let own = items.to_data().get_slice_memory_size().unwrap_or_default();
+    Ok((own as i128 + each * items.len() as i128) * times as i128)
+}
+
+/// What lies in lists, all in a row; none if these are no lists.
+fn items_of(lists: &ArrayRef) -> Result<Option<ArrayRef>> {
+    let (DataType::List(field) | DataType::LargeList(field) | DataType::FixedSizeList(field, _)) =
+        lists.data_type()
+    else {
+        return Ok(None);
+    };
+    let large = cast(lists, &DataType::LargeList(Arc::clone(field)))?;
+    let large = large.as_list::<i64>();
+    let (from, to) = (large.offsets()[0], large.offsets()[large.len()]);
+    let items = large.values().slice(from as usize, (to - from) as usize);
+    Ok(Some(items))
+}
+
+/// More than any query may have.
+const TOO_MUCH: i128 = 1 << 40;
+
+/// Counts the places, as most texts have few.
+fn replaced(args: &[ColumnarValue], rows: usize) -> Result<i128> {
+    let [text, from, to, ..] = args else {
+        return Ok(0);
+    };
+    let [text, from, to] = [Texts::new(text)?, Texts::new(from)?, Texts::new(to)?];
+    let mut bytes = 0;
+    for row in 0..rows {
+        let (text, to) = (text.at(row), to.at(row));
+        let places = text.matches(from.at(row)).count();
+        bytes += text.len() as i128 + places as i128 * to.len() as i128;
+        if bytes > TOO_MUCH {
+            break;
+        }
+    }
+    Ok(bytes)
+}
+
+/// As if each letter were a place, and each two letters of what comes there called for all that was.
+fn rewritten(args: &[ColumnarValue], rows: usize) -> Result<i128> {
+    let [text, _, to, flags @ ..] = args else {
+        return Ok(0);
+    };
+    let text = Numbers::new(&length(&*array(text)?)?)?;
+    let to = Numbers::new(&length(&*array(to)?)?)?;
+    // Without flags there is one place.
+    let places = |letters| if flags.is_empty() { 1 } else { letters + 1 };
+    let size = |row| {
+        let (text, to) = (text.at(row), to.at(row));
+        text + places(text) * to + text * (to / 2)
+    };
+    Ok((0..rows).map(size).sum())
+}
+
 /// An argument as a column; one that is the same in each row has a single one.
 fn array(arg: &ColumnarValue) -> Result<ArrayRef> {
     arg.to_array(1)
@@ -171,5 +247,24 @@ impl Numbers {
     /// Below zero counts as zero, as it does for lengths.
     fn at(&self, row: usize) -> i128 {
         self.signed(row).max(0)
+    }
+}
+
+/// Texts by row, NULL being an empty one.
+struct Texts(StringViewArray);
+
+impl Texts {
+    fn new(arg: &ColumnarValue) -> Result<Self> {
+        let texts = cast(&array(arg)?, &DataType::Utf8View)?;
+        Ok(Self(texts.as_string_view().clone()))
+    }
+
+    fn at(&self, row: usize) -> &str {
+        let row = if self.0.len() == 1 { 0 } else { row };
+        if self.0.is_valid(row) {
+            self.0.value(row)
+        } else {
+            ""
+        }
     }
 }

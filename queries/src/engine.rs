@@ -13,7 +13,7 @@ use crate::session::Sessions;
 use crate::settings::{EngineSettings, Limits, QueryOptions};
 
 /// A long chain of conditions is planned by deep recursion; only what is touched of a stack costs memory.
-const STACK_BYTES: usize = 128 << 20;
+pub(crate) const STACK_BYTES: usize = 128 << 20;
 
 /// Answers queries over a lake. Cheap to share behind an [`Arc`].
 #[derive(Debug)]

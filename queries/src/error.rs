@@ -21,6 +21,14 @@ pub enum QueryError {
     /// Its text is too long to be read; the bytes that may be.
     #[error("the request's body is longer than {0} bytes")]
     TooLong(usize),
+    /// Its text stopped coming.
+    #[error("nothing more of the request's body came within {} s of its first {after_bytes} bytes", .idle.as_secs_f64())]
+    Stalled {
+        /// How much had come.
+        after_bytes: usize,
+        /// How long it was waited for.
+        idle: Duration,
+    },
     /// Its answer is too large.
     #[error("the answer has more than {0} rows; add LIMIT, aggregate, or raise `max_rows`")]
     TooManyRows(u64),
@@ -49,6 +57,7 @@ impl QueryError {
             Self::NotAQuery(_) => "not_a_query",
             Self::Timeout(_) => "timeout",
             Self::TooLong(_) => "too_long",
+            Self::Stalled { .. } => "stalled",
             Self::TooManyRows(_) => "too_many_rows",
             Self::Memory { .. } => "memory",
             Self::Busy(_) => "busy",

@@ -106,8 +106,9 @@ impl AggregateUDFImpl for Extreme {
         self.others.create_sliding_accumulator(args)
     }
 
+    /// Those that have an order are kept in a heap by LIMIT, which knows NaN for the greatest.
     fn is_descending(&self) -> Option<bool> {
-        self.others.is_descending()
+        None
     }
 
     fn order_sensitivity(&self) -> AggregateOrderSensitivity {

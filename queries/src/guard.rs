@@ -7,10 +7,12 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::parser::{DFParser, Statement};
 use datafusion::sql::sqlparser::ast::Statement as Sql;
 
+use crate::depth;
 use crate::error::QueryError;
 
 /// Parses the one query that `text` is.
 pub(crate) fn parse(text: &str) -> Result<Statement, QueryError> {
+    depth::check_text(text)?;
     let parsed = DFParser::parse_sql(text).map_err(|e| QueryError::from_datafusion(&e, 0))?;
     one_of(parsed)
 }
@@ -20,6 +22,7 @@ fn one_of(mut statements: VecDeque<Statement>) -> Result<Statement, QueryError> 
         0 => Err(QueryError::NotAQuery("an empty text".into())),
         1 => {
             let statement = statements.pop_front().expect("there is one");
+            depth::check_depth(&statement)?;
             check(&statement)?;
             Ok(statement)
         }

@@ -13,15 +13,13 @@
 //! array that stays open, ndjson as last line, and in every format the connection is aborted, so
 //! that no client takes a part for the whole. A client that leaves stops its query.
 
-use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, Bytes};
-use axum::extract::rejection::{BytesRejection, QueryRejection};
-use axum::extract::{DefaultBodyLimit, Query, State};
-use axum::http::uri::InvalidUri;
+use axum::body::{Body, Bytes, HttpBody};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -37,12 +35,13 @@ use crate::tenant;
 
 /// The longest body that is read.
 const BODY_BYTES_MOST: usize = 2 << 20;
+/// How long nothing of a body may come, as at the doors for pushes.
+const BODY_IDLE: Duration = Duration::from_secs(30);
 
 /// The routes of the SQL API.
 pub fn router(engine: Arc<Engine>) -> Router {
     Router::new()
         .route("/api/v1/sql", get(by_parameters).post(by_body))
-        .layer(DefaultBodyLimit::max(BODY_BYTES_MOST))
         .with_state(engine)
 }
 
@@ -112,29 +111,47 @@ async fn by_body(
     State(engine): State<Arc<Engine>>,
     headers: HeaderMap,
     parameters: Result<Query<Request>, QueryRejection>,
-    body: Result<Bytes, BytesRejection>,
+    body: Body,
 ) -> Response {
-    let request = || {
+    let request = async {
         let Query(parameters) =
             parameters.map_err(|rejection| QueryError::Invalid(rejection.body_text()))?;
-        let body = body.map_err(|rejection| unread(&rejection))?;
-        read_body(&headers, &body)?.filled(parameters)
+        let body = whole(body, BODY_IDLE).await?;
+        understood(&headers, &body)?.filled(parameters)
     };
-    match request() {
+    match request.await {
         Ok(request) => respond(&engine, request, &headers).await,
         Err(error) => refuse(&error),
     }
 }
 
-fn unread(rejection: &BytesRejection) -> QueryError {
-    if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
-        QueryError::TooLong(BODY_BYTES_MOST)
-    } else {
-        QueryError::Invalid(rejection.body_text())
+/// Reads a body to its end, unless it is too long or nothing more of it comes for `idle`.
+async fn whole(body: Body, idle: Duration) -> Result<Vec<u8>, QueryError> {
+    // What is announced too long is refused before it is sent.
+    if body.size_hint().lower() > BODY_BYTES_MOST as u64 {
+        return Err(QueryError::TooLong(BODY_BYTES_MOST));
+    }
+    let mut chunks = body.into_data_stream();
+    let mut bytes = Vec::new();
+    loop {
+        let next = tokio::time::timeout(idle, chunks.next()).await;
+        let next = next.map_err(|_| QueryError::Stalled {
+            after_bytes: bytes.len(),
+            idle,
+        })?;
+        let Some(chunk) = next else {
+            return Ok(bytes);
+        };
+        let chunk =
+            chunk.map_err(|e| QueryError::Invalid(format!("reading the request's body: {e}")))?;
+        if bytes.len() + chunk.len() > BODY_BYTES_MOST {
+            return Err(QueryError::TooLong(BODY_BYTES_MOST));
+        }
+        bytes.extend_from_slice(&chunk);
     }
 }
 
-fn read_body(headers: &HeaderMap, body: &[u8]) -> Result<Request, QueryError> {
+fn understood(headers: &HeaderMap, body: &[u8]) -> Result<Request, QueryError> {
     let kind = headers
         .get(header::CONTENT_TYPE)
         .and_then(|kind| kind.to_str().ok())
@@ -147,7 +164,8 @@ fn read_body(headers: &HeaderMap, body: &[u8]) -> Result<Request, QueryError> {
         rest.is_some_and(|rest| rest.starts_with(b"="))
     };
     if form && Request::NAMES.into_iter().any(begins) {
-        return read_form(body);
+        return serde_urlencoded::from_bytes(body)
+            .map_err(|e| QueryError::Invalid(format!("reading the form: {e}")));
     }
     if is("application/json") || form && body.trim_ascii_start().starts_with(b"{") {
         return serde_json::from_slice(body)
@@ -159,30 +177,6 @@ fn read_body(headers: &HeaderMap, body: &[u8]) -> Result<Request, QueryError> {
         query: (!query.is_empty()).then(|| query.into()),
         ..Request::default()
     })
-}
-
-fn read_form(body: &[u8]) -> Result<Request, QueryError> {
-    let invalid = |what: &dyn Display| QueryError::Invalid(format!("reading the form: {what}"));
-    // By hand, many leave blanks and quotes as they are.
-    let escaped: String = body.iter().map(|&byte| escaped(byte)).collect();
-    let uri = format!("/?{escaped}")
-        .parse()
-        .map_err(|e: InvalidUri| invalid(&e))?;
-    let request = Query::<Request>::try_from_uri(&uri);
-    request
-        .map(|Query(request)| request)
-        .map_err(|e| invalid(&e.body_text()))
-}
-
-/// A byte of a form as an address may hold it.
-fn escaped(byte: u8) -> String {
-    match byte {
-        b' ' => "+".into(),
-        b'!' | b'$'..=b';' | b'=' | b'?'..=b'Z' | b'_' | b'a'..=b'z' | b'~' => {
-            char::from(byte).into()
-        }
-        _ => format!("%{byte:02X}"),
-    }
 }
 
 async fn respond(engine: &Engine, request: Request, headers: &HeaderMap) -> Response {
@@ -325,6 +319,7 @@ fn refuse(error: &QueryError) -> Response {
         QueryError::TooManyRows(_) | QueryError::Memory { .. } | QueryError::TooLong(_) => {
             StatusCode::PAYLOAD_TOO_LARGE
         }
+        QueryError::Stalled { .. } => StatusCode::REQUEST_TIMEOUT,
         QueryError::Busy(_) => StatusCode::SERVICE_UNAVAILABLE,
         QueryError::Timeout(_) => StatusCode::GATEWAY_TIMEOUT,
         QueryError::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
@@ -346,6 +341,9 @@ mod tests {
 
     use super::*;
 
+    /// More than any of this takes.
+    const PATIENCE: Duration = Duration::from_secs(60);
+
     /// More than all bodies here.
     const WHOLE: usize = 1 << 20;
 
@@ -353,7 +351,7 @@ mod tests {
     async fn a_query_that_panics_breaks_its_answer_off() {
         for format in Format::ALL {
             let threads = Handle::current();
-            let answer = Answer::start(&threads, async |mut output| {
+            let answer = Answer::start(&threads, PATIENCE, async |mut output| {
                 let column: ArrayRef = Arc::new(Int64Array::from(vec![1, 2, 3]));
                 let batch = RecordBatch::try_from_iter([("n", column)]).expect("one column");
                 assert!(output.columns(batch.schema()) && output.rows(batch).await);
@@ -368,6 +366,22 @@ mod tests {
                 "{format:?}: {error}"
             );
         }
+    }
+
+    #[tokio::test]
+    async fn a_body_that_stalls_is_given_up() {
+        let begun = stream::iter([Ok::<_, std::io::Error>(Bytes::from_static(b"select"))]);
+        let idle = Duration::from_millis(20);
+        let body = Body::from_stream(begun.chain(stream::pending()));
+        let error = whole(body, idle).await.expect_err("no end");
+        let stalled = QueryError::Stalled {
+            after_bytes: 6,
+            idle,
+        };
+        assert_eq!(error, stalled);
+        assert_eq!(refuse(&error).status(), StatusCode::REQUEST_TIMEOUT);
+        let body = whole(Body::from("select 1"), idle).await;
+        assert_eq!(body.as_deref(), Ok(&b"select 1"[..]));
     }
 
     #[test]

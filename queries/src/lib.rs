@@ -18,6 +18,7 @@
 
 mod bounded;
 mod columns;
+mod depth;
 mod engine;
 mod error;
 mod extremes;

@@ -5,6 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
@@ -31,9 +32,11 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// Sets `work` going on `threads`; returns once the columns are known.
+    /// Sets `work` going on `threads`; returns once the columns are known, or after `limit`: planning has no pause
+    /// in which `work` could tell the time, and goes on until it has one.
     pub(crate) async fn start<W>(
         threads: &Handle,
+        limit: Duration,
         work: impl FnOnce(Output) -> W,
     ) -> Result<Self, QueryError>
     where
@@ -46,7 +49,10 @@ impl Answer {
             batches: send_batches,
         };
         let mut running = Running(threads.spawn(work(output)));
-        let Ok(schema) = schema.await else {
+        let Ok(schema) = tokio::time::timeout(limit, schema)
+            .await
+            .map_err(|_| QueryError::Timeout(limit))?
+        else {
             running.outcome().await?;
             return Err(QueryError::Failed("the query ended without columns".into()));
         };
@@ -148,7 +154,7 @@ pub(crate) struct Job {
 impl Job {
     /// Starts on `threads`; returns once the columns are known.
     pub(crate) async fn start(self, threads: &Handle) -> Result<Answer, QueryError> {
-        Answer::start(threads, |output| self.work(output)).await
+        Answer::start(threads, self.limits.timeout, |output| self.work(output)).await
     }
 
     /// An error is this future's outcome and does not pass the queue, so that nobody has to read for
@@ -193,6 +199,9 @@ mod tests {
 
     use super::*;
 
+    /// More than any of this takes.
+    const PATIENCE: Duration = Duration::from_secs(60);
+
     fn batch() -> RecordBatch {
         let column: ArrayRef = Arc::new(Int64Array::from(vec![1, 2, 3]));
         RecordBatch::try_from_iter([("n", column)]).expect("one column")
@@ -201,7 +210,7 @@ mod tests {
     #[tokio::test]
     async fn a_panic_is_an_error_and_not_the_end_of_the_rows() {
         let threads = Handle::current();
-        let answer = Answer::start(&threads, async |mut output| {
+        let answer = Answer::start(&threads, PATIENCE, async |mut output| {
             assert!(output.columns(batch().schema()) && output.rows(batch()).await);
             panic!("a bug in an operator");
         });
@@ -219,8 +228,22 @@ mod tests {
     #[tokio::test]
     async fn a_panic_before_the_columns_is_an_error_too() {
         let threads = Handle::current();
-        let answer = Answer::start(&threads, async |_| panic!("a bug in a planner"));
+        let answer = Answer::start(&threads, PATIENCE, async |_| panic!("a bug in a planner"));
         let error = answer.await.expect_err("a panic");
         assert!(error.to_string().contains("a bug in a planner"), "{error}");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn planning_that_never_pauses_is_not_waited_for() {
+        let limit = Duration::from_millis(20);
+        let (end, ended) = std::sync::mpsc::channel::<()>();
+        let threads = Handle::current();
+        let answer = Answer::start(&threads, limit, async move |_| {
+            let _ = ended.recv();
+            Ok(())
+        });
+        let error = answer.await.expect_err("no columns");
+        assert_eq!(error, QueryError::Timeout(limit));
+        drop(end);
     }
 }

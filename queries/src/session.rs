@@ -35,6 +35,7 @@ use crate::table::{BASE, BaseTable};
 
 /// The one catalog.
 const CATALOG: &str = "tidegauge";
+
 /// Makes a session for each query, over the newest state.
 #[derive(Debug)]
 pub(crate) struct Sessions {
@@ -226,8 +227,10 @@ fn config(threads: usize) -> SessionConfig {
         .with_information_schema(true)
         .with_default_catalog_and_schema(CATALOG, BASE)
         .with_create_default_catalog_and_schema(false);
-    let parquet = &mut config.options_mut().execution.parquet;
-    parquet.pushdown_filters = true;
-    parquet.reorder_filters = true;
+    let options = config.options_mut();
+    options.execution.parquet.pushdown_filters = true;
+    options.execution.parquet.reorder_filters = true;
+    // What `min` and `max` hold may be NaN, and no number lies beyond that.
+    options.optimizer.enable_aggregate_dynamic_filter_pushdown = false;
     config
 }

@@ -191,6 +191,13 @@ async fn each_format_is_served() {
         let head = "POST /api/v1/sql\ncontent-type: application/x-www-form-urlencoded";
         assert_eq!(ask(&address, head, body).await.body, expected, "{body}");
     }
+    // Longer than an address can be.
+    let long = format!(
+        "query=select+5+as+five+--{}&format=csv",
+        "%20".repeat(70_000)
+    );
+    let head = "POST /api/v1/sql\ncontent-type: application/x-www-form-urlencoded";
+    assert_eq!(ask(&address, head, &long).await.body, "five\n5\n");
 }
 
 #[tokio::test]
@@ -280,6 +287,7 @@ async fn limits_hold() {
 async fn a_function_gets_no_more_memory_than_its_query() {
     let (_engine, address) = serve(EngineSettings::default()).await;
     let huge = "20000000 + cast(value as int)";
+    let some = "repeat('b', 20000 + cast(value as int))";
     for made in [
         format!("length(repeat('x', {huge}))"),
         format!("length(lpad('x', {huge}))"),
@@ -288,6 +296,10 @@ async fn a_function_gets_no_more_memory_than_its_query() {
         format!("array_length(array_resize([1], {huge}, 2))"),
         format!("array_length(range({huge}))"),
         format!("array_length(generate_series(5, -({huge}), -1))"),
+        format!("length(array_to_string(range(0, 8000), {some}))"),
+        format!("length(list_join(array_repeat(cast(null as int), 8000), '-', {some}))"),
+        format!("length(replace(repeat('a', 10000), 'a', {some}))"),
+        format!("length(regexp_replace(repeat('a', 10000), 'a', {some}, 'g'))"),
     ] {
         let query = format!("select sum({made}) from generate_series(1, 2000) t(value)");
         let reply = ask(&address, "POST /api/v1/sql", &query).await;
@@ -299,11 +311,14 @@ async fn a_function_gets_no_more_memory_than_its_query() {
         );
     }
     let query = "select repeat('ab', value) as r, lpad('x', 3, 'é') as l, array_repeat('y', 2) as a, \
-                 array_length(range(value, 0, -1)) as n from generate_series(2, 3) t(value)";
+                 array_length(range(value, 0, -1)) as n, array_to_string([[1, null], [2]], '-', 'none') as j, \
+                 replace('aba', 'a', 'xy') as p, regexp_replace('aba', '(a)', '<\\1>', 'g') as g from generate_series(2, 3) t(value)";
     let reply = ask(&address, "POST /api/v1/sql\naccept: text/csv", query).await;
     assert_eq!(
         reply.body,
-        "r,l,a,n\nabab,ééx,\"[\"\"y\"\",\"\"y\"\"]\",2\nababab,ééx,\"[\"\"y\"\",\"\"y\"\"]\",3\n"
+        "r,l,a,n,j,p,g\n\
+         abab,ééx,\"[\"\"y\"\",\"\"y\"\"]\",2,1-none-2,xybxy,<a>b<a>\n\
+         ababab,ééx,\"[\"\"y\"\",\"\"y\"\"]\",3,1-none-2,xybxy,<a>b<a>\n"
     );
 }
 

@@ -16,7 +16,8 @@ use crate::error::QueryError;
 /// The forms an answer can take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// Drawn with lines, for reading. The whole answer is held in memory.
+    /// Drawn with lines, for reading. Nothing is drawn before the first 10,000 rows are there, which tell how wide
+    /// columns are.
     Table,
     /// A head line, then a line a row (RFC 4180); NULL is empty, maps are JSON.
     Csv,

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, Int64Array, RecordBatch, StringViewArray};
-use arrow::datatypes::{DataType, Date32Type, Int64Type, TimestampMillisecondType};
+use arrow::array::{AsArray, Int64Array, RecordBatch, StringViewArray};
+use arrow::datatypes::{Date32Type, Int64Type, TimestampMillisecondType};
 use datafusion::common::{Result, exec_err};
 
 use super::judged::Judged;
@@ -43,7 +43,6 @@ impl Page {
                 .as_primitive::<TimestampMillisecondType>()
                 .reinterpret_cast::<Int64Type>(),
         };
-        debug_assert_eq!(time.data_type(), &DataType::Int64);
         Ok(Self {
             tenant: column("tenant")?.as_string_view().clone(),
             name: column("name")?.as_string_view().clone(),
