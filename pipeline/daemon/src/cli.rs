@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use clap::builder::NonEmptyStringValueParser as NonEmpty;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::{Flag, folder_url};
@@ -50,16 +51,16 @@ pub struct UpArgs {
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
     /// Kafka brokers to read, instead of starting the embedded one.
-    #[arg(long, value_name = "HOST:PORT,…", value_delimiter = ',')]
+    #[arg(long, value_name = "HOST:PORT,…", value_delimiter = ',', value_parser = NonEmpty::new())]
     pub kafka: Option<Vec<String>>,
     /// Where the lake lies: file:///folder, s3://bucket/prefix or a path [default: DIR/lake].
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = NonEmpty::new())]
     pub store: Option<String>,
     /// The address of HTTP [default: 127.0.0.1:7070].
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", value_parser = NonEmpty::new())]
     pub listen: Option<String>,
     /// The address of the embedded broker [default: 127.0.0.1:9092].
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", value_parser = NonEmpty::new())]
     pub kafka_listen: Option<String>,
     /// Dataflow workers of this process [default: 1].
     #[arg(long, value_name = "N")]
@@ -78,16 +79,16 @@ pub struct SqlArgs {
     #[arg(long, value_name = "DIR", conflicts_with_all = ["store", "server"])]
     pub data: Option<PathBuf>,
     /// The lake to read: file:///folder, s3://bucket/prefix or a path.
-    #[arg(long, value_name = "URL", conflicts_with = "server")]
+    #[arg(long, value_name = "URL", conflicts_with = "server", value_parser = NonEmpty::new())]
     pub store: Option<String>,
     /// Ask a running server instead, such as http://127.0.0.1:7070.
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = NonEmpty::new())]
     pub server: Option<String>,
     /// The form of the answer.
     #[arg(long, value_enum, default_value_t)]
     pub format: AnswerFormat,
     /// The tenant to read [default: sql.tenant of the configuration].
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = NonEmpty::new())]
     pub tenant: Option<String>,
 }
 
@@ -111,13 +112,13 @@ pub enum AnswerFormat {
 #[derive(Clone, Debug, Default, Args)]
 pub struct AgentArgs {
     /// Kafka brokers as HOST:PORT,… or a gateway as http://HOST:PORT.
-    #[arg(long, value_name = "HOST:PORT|URL")]
+    #[arg(long, value_name = "HOST:PORT|URL", value_parser = NonEmpty::new())]
     pub to: Option<String>,
     /// The topic to produce into [default: metrics].
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = NonEmpty::new())]
     pub topic: Option<String>,
     /// The tenant to write as [default: the topic's].
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = NonEmpty::new())]
     pub tenant: Option<String>,
     /// Milliseconds between two looks at the machine [default: 1000].
     #[arg(long, value_name = "MS")]
@@ -163,11 +164,7 @@ impl UpArgs {
     pub fn flags(&self) -> Vec<Flag> {
         let brokers = self.kafka.as_ref().map(|brokers| {
             let given = brokers.iter().map(|broker| broker.trim().to_owned());
-            toml::Value::from(
-                given
-                    .filter(|broker| !broker.is_empty())
-                    .collect::<Vec<_>>(),
-            )
+            toml::Value::from(given.collect::<Vec<_>>())
         });
         let workers = self.workers.map(|workers| i64::from(workers).into());
         [
@@ -320,6 +317,43 @@ mod tests {
                 .contains("is not `host:port`")
         );
         assert!(up("--kafak a:1").expect_err("wrong").contains("--kafka"));
+    }
+
+    #[test]
+    fn an_empty_flag_is_not_one_that_is_left_out() {
+        // As a shell leaves them of variables that are not set.
+        for flag in [
+            "up --kafka",
+            "up --store",
+            "up --listen",
+            "up --kafka-listen",
+            "up --data",
+            "sql --store",
+            "sql --server",
+            "sql --tenant",
+            "sql --data",
+            "agent --to",
+            "agent --topic",
+        ] {
+            let words = ["tidegauge"].into_iter().chain(flag.split(' '));
+            let error = Cli::try_parse_from(words.chain([""])).expect_err(flag);
+            let says = error.to_string();
+            let (_, name) = flag.split_once(' ').expect("two words");
+            assert!(
+                says.contains("a value is required") && says.contains(name),
+                "{flag}: {says}"
+            );
+        }
+        let words = ["tidegauge", "up", "--kafka", " "];
+        let Command::Up(args) = Cli::try_parse_from(words).expect("words").command else {
+            panic!("up is up")
+        };
+        let inputs = Inputs {
+            flags: args.flags(),
+            ..Inputs::default()
+        };
+        let said = load(&inputs).expect_err("no broker").to_string();
+        assert!(said.starts_with("flag --kafka: "), "{said}");
     }
 
     #[test]

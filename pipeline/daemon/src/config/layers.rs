@@ -4,6 +4,7 @@
 //! text; the others carry a range of one byte behind the text's end, by which their origin is
 //! found again. So serde's errors, which name a range, lead back to a place the user can mend.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use toml::Spanned;
@@ -20,6 +21,8 @@ pub(super) struct Layers<'t> {
     root: DeTable<'t>,
     /// Origins of the values that are not of the file, by number.
     others: Vec<Place>,
+    /// Items taken out of lists, by where they stood at first.
+    gone: BTreeSet<KeyPath>,
 }
 
 impl<'t> Layers<'t> {
@@ -35,6 +38,7 @@ impl<'t> Layers<'t> {
             text,
             root,
             others: Vec::new(),
+            gone: BTreeSet::new(),
         };
         if errors.is_empty() {
             return Ok(layers);
@@ -162,8 +166,30 @@ impl<'t> Layers<'t> {
             .map(Spanned::span)
     }
 
+    /// Where the value at `path` stood before any was taken out: lists close up behind those that were.
+    #[must_use]
+    pub(super) fn at_first(&self, path: &KeyPath) -> KeyPath {
+        path.0.iter().fold(KeyPath::default(), |list, step| {
+            let Step::Index(index) = step else {
+                return list.join(step.clone());
+            };
+            let items = (0..).map(|index| list.join(Step::Index(index)));
+            let mut left = items.filter(|item| !self.gone.contains(item));
+            left.nth(*index).expect("indices have no end")
+        })
+    }
+
     /// Takes a value out. Returns whether it was there.
     pub(super) fn remove(&mut self, path: &KeyPath) -> bool {
+        let at_first = self.at_first(path);
+        let removed = self.take_out(path);
+        if removed && matches!(path.0.last(), Some(Step::Index(_))) {
+            self.gone.insert(at_first);
+        }
+        removed
+    }
+
+    fn take_out(&mut self, path: &KeyPath) -> bool {
         let Some((last, parents)) = path.0.split_last() else {
             return false;
         };

@@ -117,12 +117,13 @@ fn read_checked<'t>(mut layers: Layers<'t>, defaults: &DeTable<'t>) -> Result<Co
         let Some(config) = read::<Config>(&mut layers, defaults, &mut problems) else {
             return Err(Problems(problems));
         };
-        let mut removed = false;
+        let mut wrong = Vec::new();
         for fault in config.faults() {
             let key = layers.resolve(&fault.key);
+            let at_first = layers.at_first(&key);
             if problems
                 .iter()
-                .any(|known: &Problem| known.key.overlaps(&key))
+                .any(|known: &Problem| known.key.overlaps(&at_first))
             {
                 continue;
             }
@@ -131,10 +132,16 @@ fn read_checked<'t>(mut layers: Layers<'t>, defaults: &DeTable<'t>) -> Result<Co
                 .map_or(Place::Nowhere, |span| layers.place(span));
             problems.push(Problem {
                 place,
-                key: key.clone(),
+                key: at_first,
                 message: fault.message,
             });
-            removed |= layers.remove(&key);
+            wrong.push(key);
+        }
+        // From the end, so that what is still to be removed stays where it is.
+        wrong.sort();
+        let mut removed = false;
+        for key in wrong.iter().rev() {
+            removed |= layers.remove(key);
         }
         if problems.is_empty() {
             return Ok(config);
@@ -164,12 +171,12 @@ fn read<'t, T: DeserializeOwned>(
         let span = error.span().unwrap_or(0..0);
         let key = layers.locate(&span).unwrap_or_default();
         let message = reword(&key, error.message());
-        let removed = layers.remove(&key);
         problems.push(Problem {
             place: layers.place(span),
-            key,
+            key: layers.at_first(&key),
             message,
         });
+        let removed = layers.remove(&key);
         if !removed {
             return None;
         }

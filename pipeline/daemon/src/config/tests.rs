@@ -124,6 +124,43 @@ fn all_problems_are_listed_in_their_order() {
 }
 
 #[test]
+fn items_of_lists_are_named_by_where_they_stand() {
+    let brokers = said("[kafka]\nbrokers = ['bad1', 'good:9092', 'bad2', 'bad3']\n");
+    let lines: Vec<&str> = brokers.lines().collect();
+    assert_eq!(lines.len(), 3, "{brokers}");
+    for (line, begins) in lines.iter().zip([
+        "t.toml:2:12: `kafka.brokers[0]`: \"bad1\"",
+        "t.toml:2:33: `kafka.brokers[2]`: \"bad2\"",
+        "t.toml:2:41: `kafka.brokers[3]`: \"bad3\"",
+    ]) {
+        assert!(line.starts_with(begins), "{brokers}");
+    }
+    let topics = said(
+        "[[kafka.topics]]\nformat = 'json'\n[[kafka.topics]]\nname = 'a'\n[[kafka.topics]]\n\
+         format = 'json'\n",
+    );
+    let lines: Vec<&str> = topics.lines().collect();
+    assert_eq!(lines.len(), 2, "{topics}");
+    assert!(
+        lines[0].contains("t.toml:1:1: `kafka.topics[0]"),
+        "{topics}"
+    );
+    assert!(
+        lines[1].contains("t.toml:5:1: `kafka.topics[2]"),
+        "{topics}"
+    );
+}
+
+#[test]
+fn items_found_wrong_one_after_another_are_named_by_where_they_stand() {
+    // The first by its kind, the others by what they say, once the first is out.
+    let said = said("[kafka]\nbrokers = [7, 'good:9092', 'bad']\n");
+    assert!(said.contains("t.toml:2:12: `kafka.brokers[0]`"), "{said}");
+    assert!(said.contains("t.toml:2:28: `kafka.brokers[2]`"), "{said}");
+    assert_eq!(said.lines().count(), 2, "{said}");
+}
+
+#[test]
 fn what_is_no_toml_is_reported_wherever_it_is() {
     let said = said("a = \n[kafka\nbrokers = [1\n");
     assert!(said.lines().count() >= 2, "{said}");

@@ -11,7 +11,6 @@ use rustyline::history::DefaultHistory;
 use rustyline::validate::{ValidationContext, ValidationResult, Validator};
 use rustyline::{CompletionType, Config, Context, Editor, Helper, Highlighter, Hinter};
 use tidegauge_queries::Format;
-use tidegauge_tables::Table;
 use tokio::runtime::Runtime;
 
 use super::statements::split;
@@ -30,6 +29,10 @@ const HELP: &str = "\
 \\format F    table, csv, json or ndjson
 \\?           this
 \\q           leave";
+
+/// The base tables of this lake: not all lakes have all.
+const TABLES: &str = "SELECT table_name AS word FROM information_schema.tables \
+    WHERE table_schema = 'lake' ORDER BY 1";
 
 /// How many metrics `\d` lists.
 const LISTED: usize = 200;
@@ -156,7 +159,7 @@ pub(super) fn run(
             },
             Asked::Unknown(word) => eprintln!("there is no \\{word}; \\? lists the commands"),
             Asked::List => {
-                let tables = Table::ALL.map(Table::name).join(", ");
+                let tables = runtime.block_on(column(target, TABLES)).join(", ");
                 println!(
                     "base tables: {tables}\none table per metric: raw.\"NAME\", rollup_1m.\"NAME\", rollup_1h.\"NAME\""
                 );
