@@ -23,4 +23,5 @@ mod recording;
 mod s3;
 mod s3_server;
 mod sql;
+mod stamps;
 mod trouble;

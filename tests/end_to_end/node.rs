@@ -170,6 +170,10 @@ impl Node<'_> {
 
     /// Waits until the node has ended by itself.
     pub(crate) fn ended(mut self) -> ExitStatus {
+        self.wait_end()
+    }
+
+    fn wait_end(&mut self) -> ExitStatus {
         let until = Instant::now() + PATIENCE;
         loop {
             if let Some(status) = self.child.try_wait().expect("our child") {
@@ -180,7 +184,7 @@ impl Node<'_> {
                 "the node still runs after {PATIENCE:?}:\n{}",
                 self.place.log()
             );
-            std::thread::sleep(Duration::from_millis(100));
+            std::thread::sleep(Duration::from_millis(50));
         }
     }
 
@@ -197,18 +201,7 @@ impl Node<'_> {
 
     /// Waits until the node ends by itself, and in which way.
     pub(crate) fn ends(mut self, orderly: bool) {
-        let until = Instant::now() + PATIENCE;
-        let status = loop {
-            if let Some(status) = self.child.try_wait().expect("our child") {
-                break status;
-            }
-            assert!(
-                Instant::now() < until,
-                "no end in {PATIENCE:?}:\n{}",
-                self.place.log()
-            );
-            std::thread::sleep(Duration::from_millis(50));
-        };
+        let status = self.wait_end();
         assert_eq!(status.success(), orderly, "{status}:\n{}", self.place.log());
     }
 
