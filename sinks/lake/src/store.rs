@@ -11,7 +11,7 @@ mod staged;
 use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use futures::future::{Either, select};
 use object_store::ObjectStore;
@@ -169,8 +169,10 @@ impl Store {
     /// # Errors
     /// If the walk over the folder panics.
     pub async fn remove_staged(&self, age: Duration) -> Result<usize, JoinError> {
+        let now = Duration::from_millis(self.clock.now_ms().max(0).cast_unsigned());
+        let before = SystemTime::UNIX_EPOCH + now.saturating_sub(age);
         match self.folder.clone() {
-            Some(folder) => spawn_blocking(move || folder.remove_staged(age)).await,
+            Some(folder) => spawn_blocking(move || folder.remove_staged(before)).await,
             None => Ok(0),
         }
     }

@@ -70,6 +70,8 @@ async fn what_broken_off_puts_left_is_cleared_once_it_is_old() {
     for name in staged {
         std::fs::write(lake.join(name), "half").expect("a folder");
     }
+    // Clocks are read in milliseconds.
+    tokio::time::sleep(Duration::from_millis(20)).await;
     let hour = Duration::from_secs(3600);
     let young = store.remove_staged(hour).await.expect("a walk");
     assert_eq!(young, 0, "its put may still be on its way");

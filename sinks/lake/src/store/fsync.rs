@@ -10,7 +10,7 @@ use std::io::{self, ErrorKind, Write};
 use std::ops::Range;
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::SystemTime;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -48,15 +48,15 @@ impl DurableFolder {
         })
     }
 
-    /// Removes the staged files of puts that were broken off, by `kill -9` or otherwise, and not
-    /// written to for `age`. It looks where the lake's objects lie; returns how many went.
+    /// Removes the staged files of puts that were broken off, by `kill -9` or otherwise, and last written
+    /// to before `before`. It looks where the lake's objects lie; returns how many went.
     #[must_use]
-    pub fn remove_staged(&self, age: Duration) -> usize {
+    pub fn remove_staged(&self, before: SystemTime) -> usize {
         let folders = Table::ALL.map(|table| Path::from(table.name()));
         let folders = folders.into_iter().chain([paths::own_folder()]);
         folders
             .filter_map(|folder| self.files.path_to_filesystem(&folder).ok())
-            .map(|folder| remove_staged(&folder, age))
+            .map(|folder| remove_staged(&folder, before))
             .sum()
     }
 }

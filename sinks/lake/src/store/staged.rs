@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use walkdir::WalkDir;
 
@@ -19,14 +19,11 @@ pub(super) fn staging_path(path: &Path) -> PathBuf {
     name.into()
 }
 
-/// Removes from `folder` and those below it the staged files that nobody has written to for `age`;
-/// returns how many. What can't be looked at is passed over: it is in nobody's way.
-pub(super) fn remove_staged(folder: &Path, age: Duration) -> usize {
+/// Removes from `folder` and those below it the staged files last written to before `before`; returns
+/// how many. What can't be looked at is passed over: it is in nobody's way.
+pub(super) fn remove_staged(folder: &Path, before: SystemTime) -> usize {
     let removed = |entry: walkdir::DirEntry| -> io::Result<bool> {
-        let written = entry.metadata()?.modified()?;
-        let is_old = SystemTime::now()
-            .duration_since(written)
-            .is_ok_and(|since| since >= age);
+        let is_old = entry.metadata()?.modified()? < before;
         if is_old {
             std::fs::remove_file(entry.path())?;
         }
