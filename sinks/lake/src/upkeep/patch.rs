@@ -9,8 +9,8 @@ pub(super) struct Patched {
     pub(super) start: i64,
     /// Its row now.
     pub(super) row: Rollup,
-    /// The fold of just the samples that raw holds.
-    pub(super) from_raw: Rollup,
+    /// What is new in it, as well as can be told.
+    pub(super) late: Rollup,
     /// Whether the row differs from the one before.
     pub(super) changed: bool,
 }
@@ -36,14 +36,17 @@ pub(super) fn minutes(
             let (time, value) = (&time[at..end], &value[at..end]);
             let from_raw = Rollup::fold(time, value).expect("a minute with samples");
             let before = old.0.binary_search(&start).ok().map(|place| old.1[place]);
-            let row = match &before {
-                Some(before) if !is_whole(before, time, value) => merged(before, &from_raw),
-                _ => from_raw,
+            let (row, late) = match &before {
+                Some(before) if is_whole(before, time, value) => {
+                    (from_raw, without(&from_raw, before))
+                }
+                Some(before) => (merged(before, &from_raw), from_raw),
+                None => (from_raw, from_raw),
             };
             patched.push(Patched {
                 start,
                 row,
-                from_raw,
+                late,
                 changed: before.is_none_or(|before| !same(&before, &row)),
             });
         }
@@ -67,8 +70,19 @@ pub(super) fn apply(old: (&[i64], &[Rollup]), patched: &[Patched]) -> (Vec<i64>,
     (starts, rows)
 }
 
+/// `rows` with those of the minutes in `wanted` (ascending starts) that have none, folded from `samples`.
+pub(super) fn fill(
+    rows: (&[i64], &[Rollup]),
+    wanted: &[i64],
+    samples: (&[i64], &[f64]),
+) -> (Vec<i64>, Vec<Rollup>) {
+    let lacks = |start: &i64| rows.0.binary_search(start).is_err();
+    let lacking: Vec<i64> = wanted.iter().copied().filter(lacks).collect();
+    apply(rows, &minutes(&lacking, samples, (&[], &[])))
+}
+
 /// The row of the window `[start, start + width_ms)` from its minutes' rows, if it differs from
-/// `old`. Where finer rows have expired, as for [`minutes`], only `patched` ones are merged in.
+/// `old`. Where finer rows have expired, as for [`minutes`], only what is new in `patched` ones is merged in.
 pub(super) fn coarse(
     start: i64,
     width_ms: i64,
@@ -82,7 +96,7 @@ pub(super) fn coarse(
     let row = match old {
         Some(old) if !covers(&folded, old) => {
             let late = patched.iter().filter(|minute| inside(&minute.start));
-            match append_all(late.map(|minute| &minute.from_raw)) {
+            match append_all(late.map(|minute| &minute.late)) {
                 Some(late) => merged(old, &late),
                 None => *old,
             }
@@ -110,6 +124,17 @@ fn is_whole(row: &Rollup, time: &[i64], value: &[f64]) -> bool {
 fn covers(new: &Rollup, old: &Rollup) -> bool {
     new.count >= old.count
         && (old.count == 0 || (new.first_time <= old.first_time && new.last_time >= old.last_time))
+}
+
+/// `row` less what `before` counts, which was folded from some of the same samples.
+fn without(row: &Rollup, before: &Rollup) -> Rollup {
+    Rollup {
+        count: row.count - before.count,
+        sum: row.sum - before.sum,
+        resets: row.resets.saturating_sub(before.resets),
+        reset_adj: row.reset_adj - before.reset_adj,
+        ..*row
+    }
 }
 
 /// The two as one row, as well as can be told without their samples: exact where one lies after the
@@ -191,6 +216,29 @@ mod tests {
         let rows = apply((&[], &[]), &patched);
         let hour = coarse(0, 3_600_000, (&rows.0, &rows.1), &patched, Some(&old));
         assert_eq!(hour.map(|row| (row.count, row.sum)), Some((4, 18.0)));
+    }
+
+    #[test]
+    fn an_hour_that_cannot_be_folded_takes_in_only_what_is_new_in_a_minute() {
+        let old = Rollup::fold(&[0, 20, 60_000], &[1.0, 3.0, 5.0]).expect("samples");
+        let before = Rollup::fold(&[60_000], &[5.0]).expect("samples");
+        let check = |time: &[i64], value: &[f64]| {
+            let patched = minutes(&[60_000], (time, value), (&[60_000], &[before]));
+            let rows = apply((&[60_000], &[before]), &patched);
+            coarse(0, 3_600_000, (&rows.0, &rows.1), &patched, Some(&old))
+        };
+        assert_eq!(check(&[60_000], &[5.0]), None, "another series came late");
+        let hour = check(&[60_000, 60_001], &[5.0, 9.0]).expect("changed");
+        assert_eq!((hour.count, hour.sum, hour.last), (4, 18.0, 9.0));
+    }
+
+    #[test]
+    fn raw_stands_in_only_for_rows_that_have_gone() {
+        let row = Rollup::fold(&[0, 20], &[1.0, 3.0]).expect("samples");
+        let gone = Rollup::fold(&[60_000], &[5.0]).expect("samples");
+        let samples: (&[i64], &[f64]) = (&[0, 60_000, 120_000], &[1.0, 5.0, 7.0]);
+        let filled = fill((&[0], &[row]), &[0, 60_000], samples);
+        assert_eq!(filled, (vec![0, 60_000], vec![row, gone]));
     }
 
     #[test]

@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tidegauge_model::{HOUR_MS, MINUTE_MS, Rollup, Tier, Window, floor};
+use tidegauge_model::{DAY_MS, HOUR_MS, MINUTE_MS, Rollup, Tier, Window, floor};
 use tidegauge_tables::{DataFile, FileChanges, FileKind, LakeState, Table};
 
 use super::lane::Lane;
@@ -44,12 +44,12 @@ impl Upkeep {
         if dirty.is_empty() {
             return Ok(());
         }
-        let dirty = if is_kept_by_raw_alone(&state, hour) {
+        let read = if self.may_lack_minutes(&state, hour) {
             closed_minutes(&state, hour).collect()
         } else {
-            dirty
+            dirty.clone()
         };
-        let mut repair = Repair::open(self, &state, hour, &dirty).await?;
+        let mut repair = Repair::open(self, &state, hour, &dirty, &read).await?;
         while repair.series().await? {}
         let (mut files, rows) = repair.finish().await?;
         if let Some(changes) = self.without_merged(&state, &dirty).await? {
@@ -60,6 +60,20 @@ impl Upkeep {
         report.minutes_repaired += dirty.len() as u64;
         report.rows_repaired += rows;
         Ok(())
+    }
+
+    /// Whether 1-minute rows of the hour may have gone before its raw: all of them, as of a backfill, which is
+    /// kept from its coming, or those of a metric that a rule keeps for less. Then raw of the whole hour is
+    /// read, and stands in for them. Else the hour could not be folded, and what its old row holds of the
+    /// dirty minutes would count again.
+    fn may_lack_minutes(&self, state: &LakeState, hour: i64) -> bool {
+        let minutes = state.tables.get(&Table::Rollup1m);
+        let shortest = self.retention.shortest(Table::Rollup1m);
+        let day_end = floor(hour, DAY_MS).saturating_add(DAY_MS);
+        let is_trimmed = shortest < self.retention.longest(Table::Rollup1m)
+            && day_end.saturating_add(shortest) <= self.clock.now_ms();
+        is_trimmed
+            || minutes.is_some_and(|minutes| minutes.has_expired_in(hour, hour + HOUR_MS - 1))
     }
 
     /// The coarse tiers to keep up: 1h always, 5m where the stream writes it.
@@ -78,17 +92,6 @@ fn closed_dirty(state: &LakeState, from: i64, to: i64) -> impl Iterator<Item = i
     let watermark = state.watermark.unwrap_or(i64::MIN);
     let minutes = state.dirty.range(from..to).map(|(minute, _)| *minute);
     minutes.filter(move |minute| minute.saturating_add(MINUTE_MS) <= watermark)
-}
-
-/// Whether 1-minute rows of the hour have expired though its raw is all there: of a backfill, which is kept
-/// from its coming, or where raw is kept for longer. Then the hour is folded anew from all of its minutes;
-/// merged into the old row, the dirty ones would count again what it holds of them.
-fn is_kept_by_raw_alone(state: &LakeState, hour: i64) -> bool {
-    let has_expired = |table| {
-        let table = state.tables.get(&table);
-        table.is_some_and(|table| table.has_expired_in(hour, hour + HOUR_MS - 1))
-    };
-    has_expired(Table::Rollup1m) && !has_expired(Table::Samples)
 }
 
 /// The starts of the hour's minutes that are closed, ascending.
@@ -123,6 +126,8 @@ struct Coarse<'a> {
 /// The repair of one hour, walking its series in file order.
 struct Repair<'a> {
     dirty: &'a [i64],
+    /// The minutes whose raw is read: `dirty` and perhaps more.
+    read: &'a [i64],
     raw: Lane<f64>,
     minutes: Lane<Rollup>,
     out: Out<'a, Rollup>,
@@ -136,12 +141,13 @@ impl<'a> Repair<'a> {
         state: &LakeState,
         hour: i64,
         dirty: &'a [i64],
+        read: &'a [i64],
     ) -> Result<Self, UpkeepError> {
         let store = &upkeep.store;
-        let (first, last) = (dirty[0], dirty[dirty.len() - 1]);
+        let (first, last) = (read[0], read[read.len() - 1]);
         let samples = state.files(Table::Samples);
         let samples: Vec<_> = samples
-            .filter(|file| touches(file, dirty))
+            .filter(|file| touches(file, read))
             .cloned()
             .collect();
         let only = Filter::window(Window {
@@ -170,6 +176,7 @@ impl<'a> Repair<'a> {
         let minutes = rows_of(Table::Rollup1m);
         Ok(Self {
             dirty,
+            read,
             raw: Lane::open(store, Table::Samples, &samples, &only).await?,
             minutes: Lane::open(store, Table::Rollup1m, &minutes, &whole).await?,
             out: Out::new(upkeep, Table::Rollup1m, FileKind::Overlay),
@@ -190,7 +197,8 @@ impl<'a> Repair<'a> {
         let old = self.minutes.seek(&key).await?;
         let old = old.map_or_else(Default::default, |old| (old.time, old.rows));
         let old = (old.0.as_slice(), old.1.as_slice());
-        let patched = patch::minutes(self.dirty, (&time, &rows), old);
+        let samples = (time.as_slice(), rows.as_slice());
+        let patched = patch::minutes(self.dirty, samples, old);
         if patched.is_empty() {
             return Ok(true);
         }
@@ -199,6 +207,7 @@ impl<'a> Repair<'a> {
         self.rows += new.len() as u64;
         self.out.push(&key, &starts, &new).await?;
         let (starts, rows) = patch::apply(old, &patched);
+        let (starts, rows) = patch::fill((&starts, &rows), self.read, samples);
         for coarse in &mut self.coarse {
             self.rows += coarse.series(&key, (&starts, &rows), &patched).await?;
         }

@@ -150,6 +150,117 @@ fn an_hour_without_minutes_counts_nothing_twice_while_raw_is_there() {
     });
 }
 
+/// A rule takes 1-minute rows of a metric before their raw too, and leaves those of others.
+#[test]
+fn an_hour_whose_minutes_were_trimmed_counts_nothing_twice() {
+    simulate(async {
+        let lake = Lake::new();
+        let mut stream = Stream::new(2, 0);
+        let mut random = SmallRng::seed_from_u64(2);
+        let mut settings = UpkeepSettings::default();
+        settings.retention.rules.push(RetentionRule {
+            metric: Some(stream.series[0].name().to_owned()),
+            m1_ms: Some(DAY_MS),
+            ..RetentionRule::default()
+        });
+        let life = begin(&lake, 7, settings).await;
+        let at = START + 3 * MINUTE_MS;
+        let samples = [0, 6]
+            .into_iter()
+            .flat_map(|series| (0..9).map(move |i| (series, at + i * 20_000, 1.0)))
+            .collect();
+        commit(&life, stream.seal(samples, 3 * DAY_MS), &mut random).await;
+        lake.pass(3 * DAY_MS.cast_unsigned()).await;
+        let mut trimmed = 0;
+        for _ in 0..4 {
+            let report = life.upkeep.run_once().await.expect("a store that lives");
+            trimmed += report.files_trimmed;
+            lake.pass(360_000).await;
+        }
+        assert_eq!(trimmed, 1, "the day's 1-minute rows, once");
+        let late = stream.seal(vec![(0, at + 10_000, 2.0)], 0);
+        commit(&life, late, &mut random).await;
+        life.upkeep.run_once().await.expect("a store that lives");
+        let state = lake.read().await;
+        assert!(state.dirty.is_empty());
+        let rows = settled::<Rollup>(&lake, &state, Table::Rollup1h, bits).await;
+        assert_eq!(rows, stream.oracle(Tier::H1));
+    });
+}
+
+/// Raw of an hour may go in parts; of a series whose raw is all there, the hour is still folded anew.
+#[test]
+fn an_hour_without_minutes_of_which_some_raw_is_there_counts_nothing_twice() {
+    simulate(async {
+        let lake = Lake::new();
+        let mut stream = Stream::new(2, 0);
+        let mut random = SmallRng::seed_from_u64(2);
+        let mut settings = UpkeepSettings::default();
+        settings.retention.m1_ms = 2 * DAY_MS;
+        let life = begin(&lake, 7, settings).await;
+        let at = START + 40 * MINUTE_MS;
+        let first = vec![(6, START + 3 * MINUTE_MS, 1.0)];
+        commit(&life, stream.seal(first, 30 * MINUTE_MS), &mut random).await;
+        let second = (0..9).map(|i| (0, at + i * 20_000, 1.0)).collect();
+        commit(&life, stream.seal(second, 9 * DAY_MS), &mut random).await;
+        let first_is_gone = 7 * DAY_MS + 21 * HOUR_MS + 20 * MINUTE_MS;
+        lake.pass(first_is_gone.cast_unsigned()).await;
+        let report = life.upkeep.run_once().await.expect("a store that lives");
+        assert_eq!(report.files_expired, 3, "the first samples, all minutes");
+        let late = stream.seal(vec![(0, at + 10_000, 2.0)], 0);
+        commit(&life, late, &mut random).await;
+        life.upkeep.run_once().await.expect("a store that lives");
+        let state = lake.read().await;
+        assert!(state.dirty.is_empty());
+        let rows = settled::<Rollup>(&lake, &state, Table::Rollup1h, bits).await;
+        assert_eq!(rows, stream.oracle(Tier::H1));
+    });
+}
+
+/// An hour is read as a whole where its 1-minute rows have gone, yet only its dirty minutes are repaired.
+#[test]
+fn a_repair_of_one_minute_leaves_what_came_late_to_others() {
+    simulate(async {
+        let lake = Lake::new();
+        let mut stream = Stream::new(2, 0);
+        let mut random = SmallRng::seed_from_u64(2);
+        let mut settings = UpkeepSettings::default();
+        settings.retention.m1_ms = 2 * DAY_MS;
+        settings.retention.rules.push(RetentionRule {
+            metric: Some(stream.series[0].name().to_owned()),
+            raw_ms: Some(DAY_MS),
+            ..RetentionRule::default()
+        });
+        let life = begin(&lake, 7, settings).await;
+        let at = START + 3 * MINUTE_MS;
+        let samples = [0, 6]
+            .into_iter()
+            .flat_map(|series| (0..9).map(move |i| (series, at + i * 20_000, 1.0)))
+            .collect();
+        commit(&life, stream.seal(samples, 4 * DAY_MS), &mut random).await;
+        lake.pass(4 * DAY_MS.cast_unsigned()).await;
+        let mut trimmed = 0;
+        for _ in 0..4 {
+            let report = life.upkeep.run_once().await.expect("a store that lives");
+            trimmed += report.files_trimmed;
+            lake.pass(360_000).await;
+        }
+        assert_eq!(trimmed, 1, "the day's samples, once");
+        // The first has no other raw and is merged, then stays in raw until the day is trimmed anew.
+        let merged = stream.seal(vec![(0, at + 10_000, 1.0)], 0);
+        commit(&life, merged, &mut random).await;
+        life.upkeep.run_once().await.expect("a store that lives");
+        let other = stream.seal(vec![(6, at + 2 * MINUTE_MS + 10_000, 1.0)], 0);
+        commit(&life, other, &mut random).await;
+        let report = life.upkeep.run_once().await.expect("a store that lives");
+        assert_eq!(report.minutes_repaired, 1);
+        assert_eq!(report.rows_repaired, 2, "its minute and its hour");
+        let state = lake.read().await;
+        let rows = settled::<Rollup>(&lake, &state, Table::Rollup1h, bits).await;
+        assert_eq!(rows, stream.oracle(Tier::H1));
+    });
+}
+
 #[test]
 fn a_metric_kept_for_less_goes_from_among_the_others() {
     simulate(async {
