@@ -46,7 +46,7 @@ pub enum CommitKind {
         /// The watermark `J`: windows with end ≤ J are closed by it. None while no partition has
         /// given one.
         watermark: Option<i64>,
-        /// The future cutoff `F` of its last epoch.
+        /// The greatest future cutoff `F` of its epochs, milliseconds.
         cutoff: i64,
         /// Partitions that have moved.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]

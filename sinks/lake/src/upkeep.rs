@@ -188,7 +188,8 @@ impl Upkeep {
     /// need raw samples that expiry would take, and expiry leaves what is not yet repaired.
     ///
     /// # Errors
-    /// See [`UpkeepError`]: the first, once all parts have been tried. What was committed stays.
+    /// See [`UpkeepError`]: the first, once all parts have been tried; those after it are logged. A newer
+    /// writer's comes at once. What was committed stays.
     pub async fn run_once(&self) -> Result<UpkeepReport, UpkeepError> {
         let began = self.clock.now_ms();
         let mut report = UpkeepReport::default();
@@ -208,13 +209,12 @@ impl Upkeep {
 
     async fn pass(&self, report: &mut UpkeepReport) -> Result<(), UpkeepError> {
         self.remember();
-        let repaired = self.repair(report).await;
-        let expired = self.expire(report).await;
-        let compacted = self.compact(report).await;
-        let trimmed = self.trim(report).await;
-        let swept = self.sweep(report).await;
         // A file that can't be read stops what needs it and nothing else.
-        repaired.and(expired).and(compacted).and(trimmed).and(swept)
+        let mut outcome = go_on(Ok(()), self.repair(report).await)?;
+        outcome = go_on(outcome, self.expire(report).await)?;
+        outcome = go_on(outcome, self.compact(report).await)?;
+        outcome = go_on(outcome, self.trim(report).await)?;
+        go_on(outcome, self.sweep(report).await)?
     }
 
     fn remember(&self) {
@@ -264,13 +264,74 @@ impl Upkeep {
     }
 }
 
-/// Both outcomes of one job as one: the first error there was. A newer writer's is the end of the job.
+/// Both outcomes of one job as one: the first error there was, for the caller to tell of. One after it is
+/// logged, else a file that is lost for good would hide it. A newer writer's is the end of the job.
 fn go_on(
     before: Result<(), UpkeepError>,
     next: Result<(), UpkeepError>,
 ) -> Result<Result<(), UpkeepError>, UpkeepError> {
-    match next {
-        Err(UpkeepError::Commit(error @ CommitError::Fenced { .. })) => Err(error.into()),
-        next => Ok(before.and(next)),
+    match (before, next) {
+        (_, Err(UpkeepError::Commit(error @ CommitError::Fenced { .. }))) => Err(error.into()),
+        (Err(first), Err(error)) => {
+            tracing::warn!(error = &error as &dyn std::error::Error, "upkeep broke off");
+            Ok(Err(first))
+        }
+        (before, next) => Ok(before.and(next)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use object_store::Error;
+    use tracing::span::{Attributes, Id, Record};
+    use tracing::{Event, Metadata, Subscriber};
+
+    use super::*;
+
+    /// Counts what is logged.
+    #[derive(Default)]
+    struct Logged(Arc<AtomicUsize>);
+
+    impl Subscriber for Logged {
+        fn enabled(&self, _: &Metadata<'_>) -> bool {
+            true
+        }
+        fn new_span(&self, _: &Attributes<'_>) -> Id {
+            Id::from_u64(1)
+        }
+        fn record(&self, _: &Id, _: &Record<'_>) {}
+        fn record_follows_from(&self, _: &Id, _: &Id) {}
+        fn event(&self, _: &Event<'_>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+        fn enter(&self, _: &Id) {}
+        fn exit(&self, _: &Id) {}
+    }
+
+    #[test]
+    fn the_first_error_is_returned_and_each_after_it_logged() {
+        let failed = |store| {
+            Err(UpkeepError::Store(Error::Generic {
+                store,
+                source: "refused".into(),
+            }))
+        };
+        let logged = Logged::default();
+        let count = Arc::clone(&logged.0);
+        tracing::subscriber::with_default(logged, || {
+            let mut outcome = Ok(());
+            let jobs = [Ok(()), failed("first"), Ok(()), failed("second"), Ok(())];
+            for (next, so_far) in jobs.into_iter().zip([0, 0, 0, 1, 1]) {
+                outcome = go_on(outcome, next).expect("no newer writer");
+                assert_eq!(count.load(Ordering::Relaxed), so_far);
+            }
+            let first = outcome.expect_err("two have failed");
+            assert!(matches!(
+                first,
+                UpkeepError::Store(Error::Generic { store: "first", .. })
+            ));
+        });
     }
 }

@@ -409,6 +409,18 @@ mod tests {
     }
 
     #[test]
+    fn what_one_merge_has_cut_too_small_is_left_so() {
+        let past = DAY_MS + 300_000;
+        let files = |version| [file("a", (0, 9), MAIN, 1), file("b", (0, 9), MAIN, version)];
+        assert_eq!(check(Table::Rollup1h, past, &files(1)), None);
+        assert_eq!(
+            check(Table::Rollup1h, past, &files(2)),
+            Some(("ab".into(), MAIN)),
+            "of two merges"
+        );
+    }
+
+    #[test]
     fn of_too_many_rollups_the_newest_go_first() {
         let files: Vec<_> = ["a", "b", "c", "d", "e", "f"]
             .into_iter()

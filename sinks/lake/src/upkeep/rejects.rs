@@ -3,7 +3,7 @@
 //! Rows of rejects never collide, so any files of a day may be merged. They are merged in memory, so how
 //! many rows is bounded.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow::compute::{SortColumn, concat_batches, lexsort_to_indices, take_record_batch};
@@ -12,7 +12,7 @@ use tidegauge_model::DAY_MS;
 use tidegauge_tables::{DataFile, FileChanges, LakeState, Table};
 
 use super::plan::Planner;
-use super::{Upkeep, UpkeepError, UpkeepReport};
+use super::{Upkeep, UpkeepError, UpkeepReport, go_on};
 use crate::encode::{EncodeError, REJECTS_ORDER, file_schema, write_rejects};
 use crate::read::read_batches;
 
@@ -28,14 +28,20 @@ impl Upkeep {
         &self,
         report: &mut UpkeepReport,
     ) -> Result<(), UpkeepError> {
+        // Days with a file that can't be read: they keep no other from its merge.
+        let (mut outcome, mut failed) = (Ok(()), BTreeSet::new());
         for _ in 0..MOST_MERGES {
             let state = self.committer.state();
-            let Some(inputs) = next(&self.planner(&state)) else {
-                return Ok(());
+            let Some(inputs) = next(&self.planner(&state), &failed) else {
+                break;
             };
-            self.merge_rejects(&state, &inputs, report).await?;
+            let merged = self.merge_rejects(&state, &inputs, report).await;
+            if merged.is_err() {
+                failed.insert(inputs[0].date);
+            }
+            outcome = go_on(outcome, merged)?;
         }
-        Ok(())
+        outcome
     }
 
     async fn merge_rejects(
@@ -76,11 +82,13 @@ fn sorted(batches: &[RecordBatch]) -> Result<RecordBatch, arrow::error::ArrowErr
 }
 
 /// The files that are merged next: of a day that has many, or of one that is over and has more than one,
-/// those of the fewest rows.
-fn next(planner: &Planner<'_>) -> Option<Vec<Arc<DataFile>>> {
+/// those of the fewest rows. Days of `but` are passed over.
+fn next(planner: &Planner<'_>, but: &BTreeSet<i32>) -> Option<Vec<Arc<DataFile>>> {
     let mut days = BTreeMap::<i32, Vec<Arc<DataFile>>>::new();
     for file in planner.state.files(Table::Rejects) {
-        days.entry(file.date).or_default().push(Arc::clone(file));
+        if !but.contains(&file.date) {
+            days.entry(file.date).or_default().push(Arc::clone(file));
+        }
     }
     days.into_iter().find_map(|(date, files)| {
         let end = (i64::from(date) + 1).saturating_mul(DAY_MS);

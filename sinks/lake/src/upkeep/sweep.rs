@@ -41,9 +41,7 @@ impl Upkeep {
     /// was first seen at the commit before its last.
     fn put_before(&self, now: i64) -> Option<i64> {
         let memory = self.memory.lock();
-        let due = memory
-            .swept_at
-            .is_none_or(|at| at.saturating_add(self.settings.sweep_every_ms) <= now);
+        let due = is_due(memory.swept_at, self.settings.sweep_every_ms, now);
         let [last, before] = memory.epochs;
         let moved_at = before.or(last).map_or(now, |(_, at)| at);
         due.then(|| {
@@ -51,5 +49,25 @@ impl Upkeep {
                 .min(now)
                 .saturating_sub(self.settings.orphan_grace_ms)
         })
+    }
+}
+
+/// Whether a sweep is due at `now`. The wall clock may have been set back since the last.
+fn is_due(swept_at: Option<i64>, every_ms: i64, now: i64) -> bool {
+    swept_at.is_none_or(|at| at > now || at.saturating_add(every_ms) <= now)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sweep_is_due_after_its_time_or_once_the_clock_is_set_back() {
+        let check = |swept_at, now| is_due(swept_at, 600, now);
+        assert!(check(None, 0));
+        assert!(!check(Some(1_000), 1_000));
+        assert!(!check(Some(1_000), 1_599));
+        assert!(check(Some(1_000), 1_600));
+        assert!(check(Some(1_000), 999), "set back");
     }
 }

@@ -12,7 +12,7 @@ use tidegauge_model::{DAY_MS, Rollup, SeriesSeen};
 use tidegauge_tables::{DataFile, FileChanges, FileKind, Key, Table};
 
 use super::write::{Out, Rows};
-use super::{Upkeep, UpkeepError, UpkeepReport};
+use super::{Upkeep, UpkeepError, UpkeepReport, go_on};
 use crate::read::{Filter, Merge, Stored};
 
 /// Tables whose rows can have a retention of their own.
@@ -45,6 +45,7 @@ struct RunOut {
 impl Upkeep {
     /// Trims every day that is due.
     pub(super) async fn trim(&self, report: &mut UpkeepReport) -> Result<(), UpkeepError> {
+        let mut outcome = Ok(());
         for table in TRIMMED {
             if self.retention.shortest(table) == self.retention.longest(table) {
                 continue;
@@ -61,11 +62,12 @@ impl Upkeep {
                 .retain(|(of, day), _| *of != table || days.contains(day));
             for day in days {
                 if (i64::from(day) + 1) * DAY_MS <= kept_from {
-                    self.trim_day(table, day, report).await?;
+                    // A day with a file that can't be read keeps no other from its turn.
+                    outcome = go_on(outcome, self.trim_day(table, day, report).await)?;
                 }
             }
         }
-        Ok(())
+        outcome
     }
 
     async fn trim_day(
