@@ -114,7 +114,10 @@ impl Reader {
                     self.state.unread.remove(&topic.name);
                     self.present(topic)?;
                 }
-                Presence::Absent => self.absent(topic, "the brokers know no such topic")?,
+                Presence::Absent => {
+                    self.state.unread.remove(&topic.name);
+                    self.absent(topic, "the brokers know no such topic")?;
+                }
                 Presence::Unclear(reason) => self.unclear(topic, reason)?,
             }
         }
@@ -150,9 +153,13 @@ impl Reader {
         Ok(())
     }
 
-    /// Says once that brokers let nothing of a topic be read. One that had partitions is told of by them.
+    /// Says once that brokers let nothing of a topic be read. One that has partitions is told of by them.
     fn unread(&mut self, topic: &Arc<str>, reason: &str) {
-        if !self.lanes_of(topic).is_empty() || self.state.unread.contains_key(topic) {
+        let lanes = self.lanes_of(topic);
+        let has_any = lanes
+            .iter()
+            .any(|&at| self.state.lanes[at].phase != Phase::Gone);
+        if has_any || self.state.unread.contains_key(topic) {
             return;
         }
         tracing::warn!(%topic, reason, "nothing of this topic can be read; it is asked for again and again");

@@ -9,6 +9,7 @@ use tidegauge_model::{NextOffset, Partition, Reject, RejectReason};
 use crate::SourceError;
 use crate::lane::Phase;
 use crate::outlet::Halt;
+use crate::proofs::STUCK_AFTER;
 use crate::reader::Reader;
 use crate::settings::OnLost;
 use crate::verdict::{Doubt, Loss, LossCause, Verdict, judge};
@@ -34,7 +35,13 @@ impl Reader {
             return;
         }
         tracing::warn!(partition = %lane.partition, ?doubt, "checking what the partition holds");
+        // A new leader may not yet know the end: it is given time.
+        let may_pass = matches!(doubt, Doubt::EndsEarly { .. });
         lane.phase = Phase::Doubting(doubt);
+        if may_pass {
+            lane.asked_at = Some(Instant::now());
+            return;
+        }
         lane.asking = true;
         let _ = self.asks.send(Ask::Holds(lane.partition.clone()));
     }
@@ -82,10 +89,7 @@ impl Reader {
                 self.state.stats.unverified += 1;
                 self.begin(at)
             }
-            Verdict::Again => {
-                lane.phase = Phase::Verifying;
-                self.begin(at)
-            }
+            Verdict::Again => self.verify_again(at),
             Verdict::Lost(cause) => {
                 let next = NextOffset(lane.next.unwrap_or(held.first));
                 let (partition, first, end) = (partition.clone(), held.first, held.end);
@@ -101,6 +105,20 @@ impl Reader {
                 )
             }
         }
+    }
+
+    /// Compares the last record read once more, and tells of a partition whose end stays in doubt.
+    fn verify_again(&mut self, at: usize) -> Result<(), Halt> {
+        let lane = &mut self.state.lanes[at];
+        lane.phase = Phase::Verifying;
+        let since = *lane.behind_since.get_or_insert_with(Instant::now);
+        self.begin(at)?;
+        self.state.lanes[at].behind_since = Some(since);
+        if since.elapsed() < STUCK_AFTER {
+            return Ok(());
+        }
+        let reason = "its leader says where it ends, and that it ends before, by turns";
+        self.block(at, (self.clock)(), reason)
     }
 
     /// Compares a topic's id with the one it had, and doubts its partitions if it has changed.
@@ -132,6 +150,8 @@ impl Reader {
         let lane = &mut self.state.lanes[at];
         lane.phase = Phase::Reading;
         lane.next = Some(loss.first);
+        // The chunk below tells the dataflow so, and it must hear of the next trouble.
+        lane.blocked = None;
         lane.reject(Reject {
             tenant: lane.rule.tenant.as_str().into(),
             partition: loss.partition.clone(),

@@ -22,7 +22,7 @@ use crate::shared::Blocked;
 use crate::watch::Ask;
 
 /// How long a partition may hold more than comes out of it before it counts as blocked.
-const STUCK_AFTER: Duration = Duration::from_secs(10);
+pub(crate) const STUCK_AFTER: Duration = Duration::from_secs(10);
 /// How old a complaint of the client may be to explain what fails now.
 const TROUBLE_LASTS: Duration = Duration::from_secs(30);
 

@@ -207,10 +207,10 @@ impl Reader {
 
     fn reached_end(&mut self, at: usize, offset: i64) {
         let lane = &mut self.state.lanes[at];
-        lane.behind_since = None;
         match (&lane.phase, lane.next) {
             (Phase::Verifying, Some(next)) if offset < next => {
                 self.doubt(at, Doubt::EndsEarly { end: offset });
+                return;
             }
             (Phase::Verifying, _) => {
                 lane.phase = Phase::Reading;
@@ -218,8 +218,9 @@ impl Reader {
                 self.unverified(at);
             }
             (Phase::Reading, _) => lane.reached(offset),
-            (Phase::Doubting(_) | Phase::Gone, _) => {}
+            (Phase::Doubting(_) | Phase::Gone, _) => return,
         }
+        self.state.lanes[at].behind_since = None;
     }
 
     fn unverified(&mut self, at: usize) {
