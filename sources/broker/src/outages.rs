@@ -17,7 +17,7 @@ const LEAST_MS: i64 = 60_000;
 /// The most that are kept: with one a night, of a year.
 const MOST: usize = 365;
 
-/// Spans `[from, to)` without a broker in milliseconds since the Unix epoch, in their order.
+/// Spans `[from, to)` without a broker in milliseconds since the Unix epoch, in their order and apart.
 #[derive(Debug, Default)]
 pub(crate) struct Outages(Vec<(i64, i64)>);
 
@@ -41,6 +41,8 @@ impl Outages {
             return Ok(Outages(spans));
         };
         spans.push((from, now_ms));
+        // A start that fails notes no life: the next one tells of the same outage, grown longer.
+        let mut spans = united(spans);
         spans.drain(..spans.len().saturating_sub(MOST));
         // A full disk must not keep the broker from the start that makes room.
         let text = serde_json::to_vec(&spans).expect("numbers have a json form");
@@ -60,6 +62,19 @@ impl Outages {
     }
 }
 
+/// The spans in their order, those that overlap as one.
+fn united(mut spans: Vec<(i64, i64)>) -> Vec<(i64, i64)> {
+    spans.sort_unstable();
+    let mut apart: Vec<(i64, i64)> = Vec::with_capacity(spans.len());
+    for (from, to) in spans {
+        match apart.last_mut() {
+            Some((_, end)) if from <= *end => *end = (*end).max(to),
+            _ => apart.push((from, to)),
+        }
+    }
+    apart
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -77,6 +92,17 @@ mod tests {
         assert_eq!(outages.age_ms(9 * minute, 51 * minute), 11 * minute);
         assert_eq!(outages.age_ms(30 * minute, 51 * minute), minute);
         assert_eq!(outages.age_ms(50 * minute, 51 * minute), minute);
+        // Starts that fail one after another: one outage.
+        for end in [70, 80, 90] {
+            let outages = open(Some(60 * minute), end * minute);
+            assert_eq!(
+                outages.age_ms(55 * minute, 91 * minute),
+                (96 - end) * minute
+            );
+        }
+        // A clock that was set back since.
+        let outages = open(Some(51 * minute), 53 * minute);
+        assert_eq!(outages.age_ms(50 * minute, 91 * minute), 9 * minute);
         fs::write(dir.path().join(FILE), "[").unwrap();
         assert!(Outages::open(dir.path(), None, 0).is_err());
     }

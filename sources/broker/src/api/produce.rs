@@ -30,8 +30,10 @@ pub(super) async fn handle(
     let acks = request.acks;
     let refused = refuse_all(&request);
     let mut written = Vec::new();
-    let answer = |topic| produce_topic(ctx, topic, refused.as_ref(), &mut written);
-    let responses: Vec<_> = request.topic_data.into_iter().map(answer).collect();
+    let mut responses = Vec::with_capacity(request.topic_data.len());
+    for topic in request.topic_data {
+        responses.push(produce_topic(ctx, topic, refused.as_ref(), &mut written).await);
+    }
     let mut response = ProduceResponse::default().with_responses(responses);
     if let Err(failed) = ctx.shared.force(written).await {
         fail(&mut response, &failed);
@@ -62,7 +64,7 @@ fn refuse_all(request: &ProduceRequest) -> Option<Refusal> {
     request.transactional_id.is_some().then_some(refusal)
 }
 
-fn produce_topic(
+async fn produce_topic(
     ctx: &Context,
     data: TopicProduceData,
     refused: Option<&Refusal>,
@@ -70,16 +72,18 @@ fn produce_topic(
 ) -> TopicProduceResponse {
     let topic = ctx.topic(&data.name, data.topic_id);
     let now_ms = ctx.now_ms();
-    let answer = |partition: PartitionProduceData| {
+    let mut partition_responses = Vec::with_capacity(data.partition_data.len());
+    for partition in data.partition_data {
         let index = partition.index;
         let done = match (refused, &topic) {
             (Some(refusal), _) => Err(refusal.clone()),
             (None, None) => Err(ResponseError::UnknownTopicOrPartition.into()),
             (None, Some(topic)) => produce_partition(topic, partition, now_ms, written),
         };
-        respond(index, done, topic.as_deref(), now_ms)
-    };
-    let partition_responses = data.partition_data.into_iter().map(answer).collect();
+        partition_responses.push(respond(index, done, topic.as_deref(), now_ms));
+        // A batch may take a tenth of a second to decompress, and a request may hold a hundred of them.
+        tokio::task::yield_now().await;
+    }
     TopicProduceResponse::default()
         .with_name(data.name)
         .with_topic_id(data.topic_id)

@@ -215,12 +215,14 @@ impl Segment {
         self.path.with_extension("index")
     }
 
-    /// Removes the segment's files. Readers that hold the file open still read it.
+    /// Removes the segment's files, if someone has not already. Readers that hold the file open still read it.
     pub(crate) fn remove(&self) -> io::Result<()> {
-        match fs::remove_file(self.checkpoint_path()) {
-            Err(failed) if failed.kind() != io::ErrorKind::NotFound => return Err(failed),
-            _ => {}
+        for path in [&self.checkpoint_path(), &self.path] {
+            match fs::remove_file(path) {
+                Err(failed) if failed.kind() != io::ErrorKind::NotFound => return Err(failed),
+                _ => {}
+            }
         }
-        fs::remove_file(&self.path)
+        Ok(())
     }
 }
