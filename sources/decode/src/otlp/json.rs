@@ -5,6 +5,8 @@
 //! point of which anything can't be read is refused alone; whatever else is of the wrong kind refuses
 //! the request.
 
+use std::str::FromStr;
+
 use serde_json::{Map, Value};
 use tidegauge_model::RejectReason;
 
@@ -415,13 +417,16 @@ fn double(value: &Value) -> Option<f64> {
 }
 
 fn integer(value: &Value) -> Option<i64> {
-    let text = || integral(value.as_str()?)?.try_into().ok();
-    value.as_i64().or_else(text)
+    value.as_i64().or_else(|| whole(value.as_str()?))
 }
 
 fn unsigned(value: &Value) -> Option<u64> {
-    let text = || integral(value.as_str()?)?.try_into().ok();
-    value.as_u64().or_else(text)
+    value.as_u64().or_else(|| whole(value.as_str()?))
+}
+
+fn whole<N: FromStr + TryFrom<i128>>(text: &str) -> Option<N> {
+    let plain = text.parse().ok();
+    plain.or_else(|| integral(text)?.try_into().ok())
 }
 
 /// A number as protobuf's JSON mapping has integers: with a fraction of zeros or an exponent if it likes.
