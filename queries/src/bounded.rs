@@ -206,18 +206,24 @@ fn replaced(args: &[ColumnarValue], rows: usize) -> Result<i128> {
     Ok(bytes)
 }
 
-/// As if each letter were a place, and each two letters of what comes there called for all that was.
+/// As if each letter were a place, and each two letters of what comes there, if any calls for a group, called for all
+/// that was.
 fn rewritten(args: &[ColumnarValue], rows: usize) -> Result<i128> {
     let [text, _, to, flags @ ..] = args else {
         return Ok(0);
     };
     let text = Numbers::new(&length(&*array(text)?)?)?;
-    let to = Numbers::new(&length(&*array(to)?)?)?;
+    let to = Texts::new(to)?;
     // Without flags there is one place.
     let places = |letters| if flags.is_empty() { 1 } else { letters + 1 };
     let size = |row| {
         let (text, to) = (text.at(row), to.at(row));
-        text + places(text) * to + text * (to / 2)
+        let calls = if to.contains(['\\', '$']) {
+            to.len() / 2
+        } else {
+            0
+        };
+        text + places(text) * to.len() as i128 + text * calls as i128
     };
     Ok((0..rows).map(size).sum())
 }

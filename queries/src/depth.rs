@@ -7,7 +7,7 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::parser::Statement;
-use datafusion::sql::sqlparser::ast::{Expr, Visit, Visitor};
+use datafusion::sql::sqlparser::ast::{Expr, Query, TableFactor, Visit, Visitor};
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
@@ -18,11 +18,12 @@ use crate::error::QueryError;
 const TOKENS_MOST: usize = 100_000;
 /// Brackets open at the same time. The parser gives up earlier where it counts, but in types it doesn't.
 const OPEN_MOST: usize = 100;
-/// Of what makes a plan deeper: a table, a join, a union, a subquery.
+/// Of what makes a plan deeper: tables, joins and unions, queries within others or behind WITH.
 const PARTS_MOST: usize = 600;
+const PARTS: &str = "tables, joins, unions and queries within it";
 /// Expressions within expressions: the first of 2,000 conditions in a row lies that deep. Planning takes time by the
-/// square of it. Depths of different expressions add up, since those of nested queries are planned as one; but not
-/// what all have.
+/// square of it. Of a query's expressions the deepest counts, and conditions behind a table each, since they are
+/// planned as one; so are those of nested queries. But not what all have.
 const DEPTH_MOST: usize = 2_500;
 const DEPTH_FREE: usize = 4;
 
@@ -42,19 +43,17 @@ pub(crate) fn check_text(text: &str) -> Result<(), QueryError> {
     for (most, what, has) in [
         (TOKENS_MOST, "words and signs", count),
         (OPEN_MOST, "brackets within each other", shape.open_most),
-        (
-            PARTS_MOST,
-            "subqueries, tables, joins and unions",
-            shape.parts,
-        ),
+        (PARTS_MOST, PARTS, shape.parts),
     ] {
         if has > most {
-            return Err(QueryError::Invalid(format!(
-                "the query has {has} {what}, and {most} may be; split it"
-            )));
+            return Err(too_many(what, most));
         }
     }
     Ok(())
+}
+
+fn too_many(what: &str, most: usize) -> QueryError {
+    QueryError::Invalid(format!("the query has more than {most} {what}; split it"))
 }
 
 /// Refuses a statement whose planning could need more stack than there is.
@@ -65,21 +64,20 @@ pub(crate) fn check_depth(statement: &Statement) -> Result<(), QueryError> {
         Statement::Statement(sql) => sql.visit(&mut depth),
         _ => ControlFlow::Continue(()),
     };
-    if visited.is_continue() {
-        return Ok(());
+    match visited {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(Excess::Parts) => Err(too_many(PARTS, PARTS_MOST)),
+        ControlFlow::Break(Excess::Depth) => Err(QueryError::Invalid(format!(
+            "the query has more than {DEPTH_MOST} operators around each other or in a row; split it, \
+             or use IN for many values of one column"
+        ))),
     }
-    Err(QueryError::Invalid(format!(
-        "the query has more than {DEPTH_MOST} operators around each other or in a row; split it, \
-         or use IN for many values of one column"
-    )))
 }
 
-/// What is counted over tokens.
+/// What is counted over tokens: what nests without a bracket or an expression.
 #[derive(Default)]
 struct Shape {
-    /// Whether a FROM has begun, by open bracket: from there on a comma may be a join.
-    from: Vec<bool>,
-    outside: bool,
+    open: usize,
     open_most: usize,
     parts: usize,
     last: Option<Opening>,
@@ -99,16 +97,15 @@ impl Shape {
         let last = self.last.take();
         match token {
             Token::LParen | Token::LBracket | Token::LBrace => {
-                self.from.push(false);
-                self.open_most = self.open_most.max(self.from.len());
+                self.open += 1;
+                self.open_most = self.open_most.max(self.open);
                 self.parts += usize::from(last == Some(Opening::Closed));
             }
-            Token::RParen | Token::RBrace => drop(self.from.pop()),
+            Token::RParen | Token::RBrace => self.close(),
             Token::RBracket => {
-                self.from.pop();
+                self.close();
                 self.last = Some(Opening::Closed);
             }
-            Token::Comma => self.parts += usize::from(*self.in_from()),
             Token::Lt => self.parts += usize::from(last == Some(Opening::Type)),
             Token::VerticalBarRightAngleBracket => self.parts += 1,
             Token::Word(word) => self.word(word.keyword),
@@ -116,14 +113,13 @@ impl Shape {
         }
     }
 
+    const fn close(&mut self) {
+        self.open = self.open.saturating_sub(1);
+    }
+
     fn word(&mut self, keyword: Keyword) {
         match keyword {
-            Keyword::SELECT => *self.in_from() = false,
-            Keyword::FROM => *self.in_from() = true,
-            Keyword::ARRAY | Keyword::STRUCT => {
-                self.last = Some(Opening::Type);
-                return;
-            }
+            Keyword::ARRAY | Keyword::STRUCT => self.last = Some(Opening::Type),
             Keyword::JOIN
             | Keyword::STRAIGHT_JOIN
             | Keyword::APPLY
@@ -134,26 +130,48 @@ impl Shape {
             | Keyword::PIVOT
             | Keyword::UNPIVOT
             | Keyword::MATCH_RECOGNIZE
-            | Keyword::EXPLAIN => {}
-            _ => return,
+            | Keyword::EXPLAIN => self.parts += 1,
+            _ => {}
         }
-        self.parts += 1;
-    }
-
-    fn in_from(&mut self) -> &mut bool {
-        self.from.last_mut().unwrap_or(&mut self.outside)
     }
 }
 
-/// How deep expressions lie. Breaks off before the visit is itself too deep.
+/// Of what there is too much.
+enum Excess {
+    Parts,
+    Depth,
+}
+
+/// How deep expressions lie, and of how many parts a statement is. Breaks off before the visit is itself too deep.
 #[derive(Default)]
 struct Depth {
-    /// Expressions around the one that is visited, itself counted.
-    now: usize,
-    /// The most of them within the outermost one.
-    deepest: usize,
-    /// Of the outermost ones before.
+    parts: usize,
+    /// The query that is visited, and those around it, outermost first.
+    open: Level,
+    around: Vec<Level>,
+    /// What counts of all that was visited before and of the queries around.
     before: usize,
+    /// Whether a table was the last that was visited: an expression that follows may be a condition on it.
+    after_table: bool,
+}
+
+/// Expressions of a query, without those of queries within it.
+#[derive(Default)]
+struct Level {
+    /// Those around the one that is visited, itself counted.
+    now: usize,
+    /// The most of them within the outermost one that is visited.
+    deepest: usize,
+    /// Whether that may be a condition on a table.
+    is_condition: bool,
+    /// The most within any that is none.
+    most: usize,
+}
+
+impl Level {
+    fn depth(&self) -> usize {
+        self.deepest.max(self.most)
+    }
 }
 
 impl Depth {
@@ -165,25 +183,66 @@ impl Depth {
             _ => 1,
         }
     }
+
+    const fn part(&mut self) -> ControlFlow<Excess> {
+        self.parts += 1;
+        if self.parts > PARTS_MOST {
+            return ControlFlow::Break(Excess::Parts);
+        }
+        ControlFlow::Continue(())
+    }
 }
 
 impl Visitor for Depth {
-    type Break = ();
+    type Break = Excess;
 
-    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
-        self.now += Self::of(expr);
-        self.deepest = self.deepest.max(self.now);
-        if self.before + self.deepest > DEPTH_MOST {
-            return ControlFlow::Break(());
+    fn pre_visit_query(&mut self, _: &Query) -> ControlFlow<Excess> {
+        let outer = std::mem::take(&mut self.open);
+        self.before += outer.depth();
+        self.around.push(outer);
+        self.part()
+    }
+
+    fn post_visit_query(&mut self, _: &Query) -> ControlFlow<Excess> {
+        let outer = self.around.pop().unwrap_or_default();
+        self.before -= outer.depth();
+        let inner = std::mem::replace(&mut self.open, outer);
+        self.before += inner.most.saturating_sub(DEPTH_FREE);
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_table_factor(&mut self, _: &TableFactor) -> ControlFlow<Excess> {
+        self.part()
+    }
+
+    fn post_visit_table_factor(&mut self, _: &TableFactor) -> ControlFlow<Excess> {
+        self.after_table = true;
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<Excess> {
+        let open = &mut self.open;
+        if open.now == 0 {
+            open.is_condition = std::mem::take(&mut self.after_table);
+        }
+        open.now += Self::of(expr);
+        open.deepest = open.deepest.max(open.now);
+        if self.before + open.depth() > DEPTH_MOST {
+            return ControlFlow::Break(Excess::Depth);
         }
         ControlFlow::Continue(())
     }
 
-    fn post_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
-        self.now -= Self::of(expr);
-        if self.now == 0 {
-            self.before += self.deepest.saturating_sub(DEPTH_FREE);
-            self.deepest = 0;
+    fn post_visit_expr(&mut self, expr: &Expr) -> ControlFlow<Excess> {
+        let open = &mut self.open;
+        open.now -= Self::of(expr);
+        if open.now == 0 {
+            let deepest = std::mem::take(&mut open.deepest);
+            if open.is_condition {
+                self.before += deepest.saturating_sub(DEPTH_FREE);
+            } else {
+                open.most = open.most.max(deepest);
+            }
         }
         ControlFlow::Continue(())
     }
@@ -214,7 +273,13 @@ mod tests {
         let branch = "select time, host, avg(value) as v from raw.\"cpu.load\" \
                       where host = 'a' and time > now() - interval '1 hour' group by time, host";
         passes([branch; 150].join(" union all "));
-        let columns = "sum(case when host = 'a' and value > 1 then value else 0 end) / count(*), ";
-        passes(format!("select {} 1 from samples", columns.repeat(1_000)));
+        let column = "round(cast(sum(case when s.host='a' and s.value>1 then s.value else 0 end)\
+                      /nullif(count(*),0) as numeric),2) is distinct from 1, ";
+        passes(format!("select {} 1 from samples s", column.repeat(1_000)));
+        let rows = ", (1, -1.5, 'a')".repeat(7_000);
+        passes(format!("select * from values (0, 0.5, 'b'){rows}"));
+        let steps = (1..290).map(|n| format!(", a{n} as (select * from a{})", n - 1));
+        let steps = steps.collect::<String>();
+        passes(format!("with a0 as (select 1){steps} select * from a289"));
     }
 }

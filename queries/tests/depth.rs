@@ -8,6 +8,12 @@ use tidegauge_queries::EngineSettings;
 /// How often each shape is repeated.
 const TIMES: usize = 20_000;
 
+/// Queries behind WITH, each of the one before.
+fn steps(more: &str, times: usize) -> String {
+    let step = |n| format!(", a{n} as (select x{more} as x from a{})", n - 1);
+    (1..times).map(step).collect()
+}
+
 #[tokio::test]
 async fn what_nests_too_deep_is_an_error_and_not_the_end_of_the_process() {
     let engine = Lake::default().engine(EngineSettings::default());
@@ -56,21 +62,24 @@ async fn what_nests_too_deep_is_an_error_and_not_the_end_of_the_process() {
             " cross join samples".repeat(TIMES)
         ),
         format!("select 1 from {}samples", "(".repeat(TIMES)),
+        format!("with a0 as (select 1 as x){} select 1", steps("", 5_000)),
         format!(
-            "with a0 as (select 1){} select 1",
-            (1..TIMES)
-                .map(|n| format!(", a{n} as (select * from a{})", n - 1))
+            "select 1 where true{}",
+            " and 1 in (select 1)".repeat(2_000)
+        ),
+        // Each condition is of no great depth, and together they make one.
+        format!(
+            "select 1 from samples s0{}",
+            (1..200)
+                .map(|n| format!(
+                    " join samples s{n} on s{n}.value = 0{}",
+                    " or (select true)".to_owned() + &" or true".repeat(40)
+                ))
                 .collect::<String>()
         ),
         format!(
-            "with a0 as (select 1 as x){} select x from a20",
-            (1..=20)
-                .map(|n| format!(
-                    ", a{n} as (select x{} as x from a{})",
-                    "+1".repeat(1_000),
-                    n - 1
-                ))
-                .collect::<String>()
+            "with a0 as (select 1 as x){} select x from a19",
+            steps(&"+1".repeat(1_000), 20)
         ),
         format!("select 1 {}", "+".repeat(TIMES)),
         format!("select 1 {}", "union all ".repeat(TIMES)),
