@@ -387,3 +387,73 @@ fn learn(targets: &mut Vec<u32>, definitions: Vec<Definition>, batches: &mut [Ba
             .push(definition);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tidegauge_model::{Columns, NextOffset};
+
+    fn open(epoch: u64) -> Open {
+        Open {
+            epoch,
+            watermark: None,
+            cutoff: 1_000,
+            reach: 1_000,
+            seal: true,
+            stop: false,
+            committed: 0,
+        }
+    }
+
+    fn chunk(partition: &Partition, next: i64) -> Chunk {
+        Chunk {
+            partition: partition.clone(),
+            next: NextOffset(next),
+            mark: None,
+            polled_at: 50,
+            clock: 40,
+            samples: Columns::default(),
+            definitions: Vec::new(),
+            rejects: Vec::new(),
+            proven_end_at: None,
+        }
+    }
+
+    #[test]
+    fn a_partition_that_goes_leaves_how_far_it_was_taken_before_that_of_its_successor() {
+        let bounds = Bounds {
+            in_flight: 1_000,
+            open_windows: 1_000,
+        };
+        let (controls, _) = crossbeam_channel::unbounded();
+        let mut intake = Intake::new(0, 1, bounds, controls, Board::default());
+        intake.begin(open(1));
+        let partition = Partition {
+            topic: "metrics".into(),
+            index: 0,
+        };
+        let mut clocks = Vec::new();
+        let mut take = |intake: &mut Intake, event| {
+            intake.take(event, |batch: Batch| clocks.push(batch.clock));
+        };
+        let registered = || SourceEvent::Registered {
+            partition: partition.clone(),
+            lateness_ms: 10,
+        };
+        take(&mut intake, registered());
+        take(&mut intake, SourceEvent::Chunk(chunk(&partition, 7)));
+        let gone = SourceEvent::Withdrawn {
+            partition: partition.clone(),
+            reason: "deleted".into(),
+        };
+        take(&mut intake, gone);
+        take(&mut intake, registered());
+        take(&mut intake, SourceEvent::Chunk(chunk(&partition, 3)));
+        assert_eq!(clocks[0], 40, "the decoder's, not the poll's");
+        let report = intake.begin(open(2));
+        let cuts: Vec<_> = report.cuts.iter().map(|cut| cut.next.0).collect();
+        assert_eq!(cuts, [7, 3]);
+        let known: Vec<_> = report.progress.iter().map(|(_, it)| it.is_some()).collect();
+        assert_eq!(known, [false, true]);
+    }
+}

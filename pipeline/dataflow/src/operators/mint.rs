@@ -253,6 +253,22 @@ mod tests {
     }
 
     #[test]
+    fn a_blocked_partition_holds_no_longer_for_a_clock_that_is_set_back() {
+        let mut mint = mint();
+        let blocked_after_ms = mint.settings.blocked_after_ms;
+        let mut blocked = report(50, 0);
+        let progress = blocked.progress[0].1.as_mut().expect("known");
+        progress.blocked_since = Some(90_000_000);
+        mint.take(blocked);
+        let mut other = report(70, 0);
+        other.progress[0].0.index = 1;
+        mint.take(other);
+        assert_eq!(mint.open(tick(1_000), 0).watermark, Some(50));
+        let later = 1_000 + blocked_after_ms;
+        assert_eq!(mint.open(tick(later), 0).watermark, Some(70));
+    }
+
+    #[test]
     fn a_clock_that_is_set_back_delays_no_seal() {
         let mut mint = mint();
         assert!(!mint.open(tick(100_000), 0).seal);

@@ -391,4 +391,23 @@ mod tests {
             .collect();
         assert_eq!(seen, [(ahead[1], ahead[1])]);
     }
+
+    #[test]
+    fn one_sample_far_ahead_puts_no_day_down_again_and_again() {
+        let mut catalog = Catalog::new(1, i64::MIN);
+        let labels = &mut Vec::new();
+        let series = Series::new("t", "up", labels, &Limits::default()).expect("valid");
+        let interned = catalog.intern(&series, &Arc::default(), false);
+        assert!(interned.is_ok());
+        let mut rows = |time: i64| {
+            let mut written = Vec::new();
+            catalog.states[0].note_days(&[time], &mut written);
+            written.len()
+        };
+        assert_eq!(rows(400 * DAY_MS), 1);
+        assert_eq!(rows(20 * DAY_MS), 1);
+        assert_eq!(rows(20 * DAY_MS + 1), 0);
+        assert_eq!(rows(21 * DAY_MS), 1);
+        assert_eq!(rows(21 * DAY_MS + 1), 0);
+    }
 }
