@@ -26,6 +26,8 @@ const PARTS: &str = "tables, joins, unions and queries within it";
 /// planned as one; so are those of nested queries. But not what all have.
 const DEPTH_MOST: usize = 2_500;
 const DEPTH_FREE: usize = 4;
+/// Columns of a CUBE, which the planner makes into 2 to the power of that many groupings, and only then counts.
+const CUBE_MOST: usize = 12;
 
 /// Refuses a text whose parsing could need more stack than there is. One that is no SQL passes: the parser says
 /// better what is wrong.
@@ -67,6 +69,9 @@ pub(crate) fn check_depth(statement: &Statement) -> Result<(), QueryError> {
     match visited {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(Excess::Parts) => Err(too_many(PARTS, PARTS_MOST)),
+        ControlFlow::Break(Excess::Cube) => Err(QueryError::Invalid(format!(
+            "a CUBE may be of {CUBE_MOST} columns; name the groupings you need by GROUPING SETS"
+        ))),
         ControlFlow::Break(Excess::Depth) => Err(QueryError::Invalid(format!(
             "the query has more than {DEPTH_MOST} operators around each other or in a row; split it, \
              or use IN for many values of one column"
@@ -140,6 +145,7 @@ impl Shape {
 enum Excess {
     Parts,
     Depth,
+    Cube,
 }
 
 /// How deep expressions lie, and of how many parts a statement is. Breaks off before the visit is itself too deep.
@@ -221,6 +227,9 @@ impl Visitor for Depth {
     }
 
     fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<Excess> {
+        if matches!(expr, Expr::Cube(columns) if columns.len() > CUBE_MOST) {
+            return ControlFlow::Break(Excess::Cube);
+        }
         let open = &mut self.open;
         if open.now == 0 {
             open.is_condition = std::mem::take(&mut self.after_table);
@@ -281,5 +290,9 @@ mod tests {
         let steps = (1..290).map(|n| format!(", a{n} as (select * from a{})", n - 1));
         let steps = steps.collect::<String>();
         passes(format!("with a0 as (select 1){steps} select * from a289"));
+        let columns = "time, ".repeat(11);
+        passes(format!(
+            "select 1 from samples group by cube({columns} name)"
+        ));
     }
 }

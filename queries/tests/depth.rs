@@ -81,6 +81,10 @@ async fn what_nests_too_deep_is_an_error_and_not_the_end_of_the_process() {
             "with a0 as (select 1 as x){} select x from a19",
             steps(&"+1".repeat(1_000), 20)
         ),
+        format!(
+            "select 1 from samples group by cube({} name)",
+            "time, ".repeat(30)
+        ),
         format!("select 1 {}", "+".repeat(TIMES)),
         format!("select 1 {}", "union all ".repeat(TIMES)),
         format!("update samples set value = 1 {}", "+1".repeat(TIMES)),
