@@ -6,6 +6,7 @@
 
 use std::ops::ControlFlow;
 
+use arrow::datatypes::{DataType, FieldRef, Schema};
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast::{Expr, Query, TableFactor, Visit, Visitor};
 use datafusion::sql::sqlparser::dialect::GenericDialect;
@@ -79,6 +80,39 @@ pub(crate) fn check_depth(statement: &Statement) -> Result<(), QueryError> {
     }
 }
 
+/// Refuses rows of a type that nests too deep for whoever writes them.
+pub(crate) fn check_types(schema: &Schema) -> Result<(), QueryError> {
+    let deep = |field: &&FieldRef| !is_within(field.data_type(), OPEN_MOST);
+    schema.fields().iter().find(deep).map_or(Ok(()), |field| {
+        let name = field.name();
+        let name = &name[..name.floor_char_boundary(64)];
+        Err(QueryError::Invalid(format!(
+            "column `{name}` has more than {OPEN_MOST} lists within each other"
+        )))
+    })
+}
+
+/// Whether the type nests at most so deep. Goes no deeper than that itself.
+fn is_within(data_type: &DataType, most: usize) -> bool {
+    let Some(most) = most.checked_sub(1) else {
+        return false;
+    };
+    let within = |field: &FieldRef| is_within(field.data_type(), most);
+    match data_type {
+        DataType::List(field)
+        | DataType::ListView(field)
+        | DataType::LargeList(field)
+        | DataType::LargeListView(field)
+        | DataType::FixedSizeList(field, _)
+        | DataType::Map(field, _) => within(field),
+        DataType::RunEndEncoded(ends, values) => within(ends) && within(values),
+        DataType::Struct(fields) => fields.iter().all(within),
+        DataType::Union(fields, _) => fields.iter().all(|(_, field)| within(field)),
+        DataType::Dictionary(_, values) => is_within(values, most),
+        _ => true,
+    }
+}
+
 /// What is counted over tokens: what nests without a bracket or an expression.
 #[derive(Default)]
 struct Shape {
@@ -114,7 +148,25 @@ impl Shape {
             Token::Lt => self.parts += usize::from(last == Some(Opening::Type)),
             Token::VerticalBarRightAngleBracket => self.parts += 1,
             Token::Word(word) => self.word(word.keyword),
+            Token::SingleQuotedString(text)
+            | Token::EscapedStringLiteral(text)
+            | Token::UnicodeStringLiteral(text)
+            | Token::NationalStringLiteral(text) => self.text(text),
+            Token::DollarQuotedString(text) => self.text(&text.value),
             _ => {}
+        }
+    }
+
+    /// `arrow_cast` reads a type from a text.
+    fn text(&mut self, text: &str) {
+        let mut open = 0_usize;
+        for byte in text.bytes() {
+            match byte {
+                b'(' => open += 1,
+                b')' => open = open.saturating_sub(1),
+                _ => continue,
+            }
+            self.open_most = self.open_most.max(open);
         }
     }
 

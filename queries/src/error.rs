@@ -69,7 +69,11 @@ impl QueryError {
     pub(crate) fn from_datafusion(error: &DataFusionError, memory_bytes: usize) -> Self {
         // What stands round the root names rules of the planner, which tells a user nothing.
         let root = error.find_root();
-        let detail = first_line(&root.strip_backtrace());
+        let text = root.strip_backtrace();
+        if let Some(why) = pattern_fault(&text) {
+            return Self::Invalid(why);
+        }
+        let detail = first_line(&text);
         match root {
             // Its own words hold the parser's as Rust would write them.
             DataFusionError::SQL(error, _) => Self::Invalid(first_line(&error.to_string())),
@@ -86,6 +90,16 @@ impl QueryError {
             _ => Self::Invalid(detail),
         }
     }
+}
+
+/// What is wrong with a regular expression, if that is what is wrong. It comes in wrappings that differ by
+/// function, and tells the reason in its last line.
+fn pattern_fault(text: &str) -> Option<String> {
+    let (_, fault) = text.split_once("regex parse error:")?;
+    let mut lines = fault.lines().filter(|line| !line.trim().is_empty());
+    let pattern = lines.next()?.trim();
+    let why = lines.next_back()?.trim().trim_start_matches("error: ");
+    Some(format!("regular expression `{pattern}`: {why}"))
 }
 
 fn first_line(text: &str) -> String {

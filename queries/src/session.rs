@@ -24,6 +24,7 @@ use tidegauge_tables::{LakeState, Table};
 use tokio::sync::watch;
 
 use crate::bounded;
+use crate::depth;
 use crate::error::QueryError;
 use crate::extremes;
 use crate::guard;
@@ -107,6 +108,7 @@ impl Sessions {
             }
         };
         guard::verify(&plan)?;
+        depth::check_types(plan.schema().as_arrow())?;
         let plan = session.create_physical_plan(&plan).await.map_err(failed)?;
         Ok((plan, session.task_ctx()))
     }

@@ -55,6 +55,17 @@ async fn what_nests_too_deep_is_an_error_and_not_the_end_of_the_process() {
             "array<".repeat(TIMES),
             ">".repeat(TIMES)
         ),
+        format!(
+            "select arrow_cast(1, '{}Int32{}')",
+            "List(".repeat(1_100),
+            ")".repeat(1_100)
+        ),
+        format!(
+            "with a0 as (select 1 as x){} select x from a59",
+            (1..60)
+                .map(|n| format!(", a{n} as (select [[x]] as x from a{})", n - 1))
+                .collect::<String>()
+        ),
         format!("{}select 1", "explain ".repeat(TIMES)),
         format!("select 1 from samples{}", ", samples".repeat(TIMES)),
         format!(

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use tidegauge_model::{HOUR_MS, Limits};
 
 use crate::error::SourceError;
+use crate::native::Client;
 use crate::properties::Properties;
 use crate::topic_settings::TopicSettings;
 
@@ -139,6 +140,7 @@ impl Settings {
                 &format!("can't be set here: {reason}"),
             );
         }
+        Client::check(&self.properties())?;
         crate::topics::Topics::new(&self.topics).map(drop)
     }
 
@@ -241,6 +243,10 @@ mod tests {
                 "brokers = ['a:1']\ntopics = [{name = 'a', lateness_ms = -1}]",
                 "topics",
             ),
+            (
+                "brokers = ['a:1']\ntopics = [{name = 'a'}, {name = 'a'}]",
+                "topics",
+            ),
             ("brokers = ['a:1']\nround_bytes = 0", "round_bytes"),
             (
                 "brokers = ['a:1']\nlibrdkafka = {'group.id' = 'g'}",
@@ -253,6 +259,18 @@ mod tests {
                 .expect_err(toml)
                 .to_string();
             assert!(error.contains(&format!("`{named}`")), "{toml}: {error}");
+        }
+    }
+
+    #[test]
+    fn what_librdkafka_does_not_take_is_refused_by_its_key() {
+        for pair in ["'bogus.prop' = 'x'", "'security.protocol' = 'telepathy'"] {
+            let read = settings(&format!("brokers = ['a:1']\nlibrdkafka = {{{pair}}}"));
+            let error = read.expect("readable").check().expect_err(pair);
+            assert!(
+                matches!(&error, SourceError::Property { key, .. } if pair.contains(key)),
+                "{error}"
+            );
         }
     }
 

@@ -38,6 +38,15 @@ pub struct KafkaSource {
 }
 
 impl KafkaSource {
+    /// Whether a client can be made of `settings`: what they name, as a certificate, is read.
+    ///
+    /// # Errors
+    /// If the settings are impossible, or the library can make no client of them.
+    pub fn check(settings: &Settings) -> Result<(), SourceError> {
+        settings.check()?;
+        Client::new(&settings.properties()).map(drop)
+    }
+
     /// Starts reading the partitions that are this worker's, each where `resume` says, and waits
     /// up to [`Settings::start_wait_ms`] until all are registered and their last records compared,
     /// or the channel is full. If brokers are away the source starts nevertheless and reads when

@@ -34,6 +34,16 @@ enum Fits {
 
 impl Topics {
     pub(crate) fn new(topics: &[TopicSettings]) -> Result<Self, SourceError> {
+        for (at, topic) in topics.iter().enumerate() {
+            let Some(shown) = &topic.name else {
+                continue;
+            };
+            if topics[..at].iter().any(|other| other.name == topic.name) {
+                return Err(bad(format!(
+                    "entry `{shown}` stands twice; the first one counts"
+                )));
+            }
+        }
         let compile = |topic: &TopicSettings| Ok((fits(topic)?, Arc::new(rule(topic)?)));
         Ok(Self {
             rules: topics.iter().map(compile).collect::<Result<_, _>>()?,

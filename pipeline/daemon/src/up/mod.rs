@@ -15,6 +15,7 @@ use rand::rngs::SmallRng;
 use tidegauge_agent::Agent;
 use tidegauge_broker::Broker;
 use tidegauge_gateway::Gateway;
+use tidegauge_kafka::KafkaSource;
 use tidegauge_lake::{Clock, SystemClock};
 use tidegauge_queries::Engine;
 use tidegauge_stream::{Parts, Stream};
@@ -51,6 +52,9 @@ async fn everything(mut config: Config, end: CancellationToken) -> anyhow::Resul
     let http_address = listener.local_addr()?.to_string();
 
     let broker = start_broker(&mut config, &clock).await?;
+    // What can't run must not claim the lake: it would end a writer that does.
+    check_kafka(&config).await?;
+    let gateway = start_gateway(&config, &clock)?;
     let opened = end
         .run_until_cancelled(Lake::open(&mut config, &clock, &mut rng))
         .await;
@@ -68,7 +72,6 @@ async fn everything(mut config: Config, end: CancellationToken) -> anyhow::Resul
         Arc::clone(&lake.store.objects),
         "",
     )?);
-    let gateway = start_gateway(&config, &clock)?;
     let agent = start_agent(&config, &clock, &mut rng)?;
 
     let reporter = Reporter {
@@ -152,6 +155,13 @@ async fn start_broker(
         broker.create_topic(topic, partitions, &std::collections::BTreeMap::new())?;
     }
     Ok(Some(broker))
+}
+
+async fn check_kafka(config: &Config) -> anyhow::Result<()> {
+    let settings = config.kafka.clone();
+    // A client that goes waits for its threads.
+    let checked = tokio::task::spawn_blocking(move || KafkaSource::check(&settings));
+    checked.await?.context("making a Kafka client")
 }
 
 fn parts(config: &Config, lake: &Lake, clock: &Arc<dyn Clock>) -> Parts {

@@ -35,6 +35,11 @@ pub(crate) struct ClientEvent {
 }
 
 impl Client {
+    /// Whether the library takes these properties.
+    pub(crate) fn check(properties: &[(String, String)]) -> Result<(), SourceError> {
+        Conf::new(properties).map(drop)
+    }
+
     /// Makes a client; no connection is waited for.
     pub(crate) fn new(properties: &[(String, String)]) -> Result<Arc<Self>, SourceError> {
         let conf = Conf::new(properties)?;
