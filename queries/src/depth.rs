@@ -8,7 +8,9 @@ use std::ops::ControlFlow;
 
 use arrow::datatypes::{DataType, FieldRef, Schema};
 use datafusion::sql::parser::Statement;
-use datafusion::sql::sqlparser::ast::{Expr, Query, TableFactor, Visit, Visitor};
+use datafusion::sql::sqlparser::ast::{
+    Expr, GroupByExpr, GroupByWithModifier, Query, Select, TableFactor, Visit, Visitor,
+};
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
@@ -267,6 +269,17 @@ impl Visitor for Depth {
         let inner = std::mem::replace(&mut self.open, outer);
         self.before += inner.most.saturating_sub(DEPTH_FREE);
         ControlFlow::Continue(())
+    }
+
+    fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<Excess> {
+        match &select.group_by {
+            GroupByExpr::Expressions(columns, modifiers)
+                if columns.len() > CUBE_MOST && modifiers.contains(&GroupByWithModifier::Cube) =>
+            {
+                ControlFlow::Break(Excess::Cube)
+            }
+            _ => ControlFlow::Continue(()),
+        }
     }
 
     fn pre_visit_table_factor(&mut self, _: &TableFactor) -> ControlFlow<Excess> {

@@ -96,6 +96,10 @@ async fn what_nests_too_deep_is_an_error_and_not_the_end_of_the_process() {
             "select 1 from samples group by cube({} name)",
             "time, ".repeat(30)
         ),
+        format!(
+            "select 1 from samples group by {} name with cube",
+            "time, ".repeat(30)
+        ),
         format!("select 1 {}", "+".repeat(TIMES)),
         format!("select 1 {}", "union all ".repeat(TIMES)),
         format!("update samples set value = 1 {}", "+1".repeat(TIMES)),
