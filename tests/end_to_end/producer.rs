@@ -1,6 +1,7 @@
 //! A producer that gives nothing up: every record is acknowledged in the end.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rdkafka::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -11,6 +12,7 @@ use rdkafka::util::Timeout;
 /// An idempotent producer over crashes of its broker.
 pub(crate) struct Producer {
     inner: BaseProducer,
+    queued: AtomicU64,
 }
 
 impl Producer {
@@ -25,7 +27,10 @@ impl Producer {
             .set("queue.buffering.max.messages", "1000000")
             .create()
             .expect("a producer");
-        Self { inner }
+        Self {
+            inner,
+            queued: AtomicU64::new(0),
+        }
     }
 
     /// Queues one record; the partition is chosen by the key.
@@ -81,6 +86,12 @@ impl Producer {
             record = back;
         }
         self.inner.poll(std::time::Duration::ZERO);
+        self.queued.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many records were queued.
+    pub(crate) fn queued(&self) -> u64 {
+        self.queued.load(Ordering::Relaxed)
     }
 
     /// Waits until everything is acknowledged.
